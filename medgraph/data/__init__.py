@@ -1,0 +1,1 @@
+"""What flows through the house: graphs, schemas, identifiers."""

@@ -1,0 +1,1 @@
+"""A graph or code sequences in, vectors out."""

@@ -1,0 +1,1 @@
+"""Which drugs for a disease, which diseases for a drug?"""
