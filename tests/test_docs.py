@@ -1,0 +1,96 @@
+"""What the documentation shows, runs."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import medgraph as mg
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def fences(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.S | re.M)
+
+
+def is_ready(statement: ast.stmt, names: set[str], loaders: set[str]) -> bool:
+    """Does this statement use only what exists: public names, registered loaders, variables set before?"""
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "mg":
+            if node.attr not in mg.__all__:
+                return False
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "mg.load":
+            assert isinstance(node.args[0], ast.Constant)
+            if node.args[0].value not in loaders:
+                return False
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in names:
+            return False
+    return True
+
+
+def run(source: str, *, all_of_it: bool) -> int:
+    """Execute `source` statement by statement; returns how many were left out because a later version brings them."""
+    names, space, left_out = {"mg"}, {"mg": mg}, 0
+    loaders = {loader.name for loader in mg.list_loaders()}
+    for statement in ast.parse(source).body:
+        bound = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        bound |= {a.asname or a.name for n in ast.walk(statement) if isinstance(n, ast.Import) for a in n.names}
+        if is_ready(statement, names | bound, loaders):
+            exec(compile(ast.Module([statement], []), "<docs>", "exec"), space)  # noqa: S102
+            names |= bound
+        else:
+            left_out += 1
+            assert not all_of_it, f"cannot run: {ast.unparse(statement)}"
+    return left_out
+
+
+@pytest.mark.slow
+def test_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = fences((ROOT / "README.md").read_text(encoding="utf-8"), "python")
+    assert blocks
+    run("\n".join(blocks), all_of_it=True)
+
+
+@pytest.mark.slow
+def test_the_design_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_data: Path) -> None:
+    design = (shared_data.parent / "DESIGN.md").read_text(encoding="utf-8")
+    (source,) = fences(design[design.index("## 4.") : design.index("## 5.")], "python")
+    monkeypatch.chdir(tmp_path)
+    left_out = run(source, all_of_it=False)
+    assert left_out <= 11, "the part of codes, cohorts and affinities, which later versions bring"
+
+
+def test_every_command_in_the_readme_exists() -> None:
+    from typer.main import get_command
+
+    from medgraph.cli import app
+
+    known = get_command(app)
+    lines = "\n".join(fences((ROOT / "README.md").read_text(encoding="utf-8"), "console")).splitlines()
+    commands = [shlex.split(line.split("medgraph ", 1)[1]) for line in lines if "medgraph " in line]
+    assert commands
+    for verb, *arguments in commands:
+        options = {o for p in known.commands[verb].params for o in p.opts}  # type: ignore[attr-defined]
+        assert {a for a in arguments if a.startswith("-")} <= options | {"--help"}, verb
+
+
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in (ROOT / "medgraph").rglob("*.py")
+    if ">>> " in path.read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_doctests(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(name.removesuffix(".__init__")))
+    assert result.failed == 0
+    assert result.attempted > 0
