@@ -23,9 +23,8 @@ def fences(text: str, language: str) -> list[str]:
 def is_ready(statement: ast.stmt, names: set[str], loaders: set[str]) -> bool:
     """Does this statement use only what exists: public names, registered loaders, variables set before?"""
     for node in ast.walk(statement):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "mg":
-            if node.attr not in mg.__all__:
-                return False
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "mg" and node.attr not in mg.__all__:
+            return False
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "mg.load":
             assert isinstance(node.args[0], ast.Constant)
             if node.args[0].value not in loaders:
@@ -43,7 +42,7 @@ def run(source: str, *, all_of_it: bool) -> int:
         bound = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
         bound |= {a.asname or a.name for n in ast.walk(statement) if isinstance(n, ast.Import) for a in n.names}
         if is_ready(statement, names | bound, loaders):
-            exec(compile(ast.Module([statement], []), "<docs>", "exec"), space)  # noqa: S102
+            exec(compile(ast.Module([statement], []), "<docs>", "exec"), space)
             names |= bound
         else:
             left_out += 1
