@@ -1,0 +1,104 @@
+"""What every link scorer does: from training links alone, a score for every pair."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from medgraph.data.graph import EdgeIndex, KnowledgeGraph
+from medgraph.data.schema import EdgeType
+from medgraph.errors import SchemaError
+
+__all__ = ["LinkScorer", "LinkTask", "PreparedScorer", "Scores", "cross_fit"]
+
+Scores = Float[np.ndarray, "s t"]
+MAX_PAIRS = 60_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class LinkTask:
+    """One relation to predict, and the graph to predict it from.
+
+    Args:
+        graph: the rest of the graph: it holds no edge of `relation`, so nothing computed from it has seen an answer.
+        relation: what to predict.
+        seed: of whatever a scorer draws.
+
+    Raises:
+        SchemaError: `graph` still has edges of `relation`, or there are too many pairs to score them all.
+    """
+
+    graph: KnowledgeGraph
+    relation: EdgeType
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.graph.edges[self.graph.schema.require(self.relation)].num_rows:
+            raise SchemaError(f"The graph still holds {self.relation} edges; pass graph.without({{relation: None}}).")
+        if self.shape[0] * self.shape[1] > MAX_PAIRS:
+            raise SchemaError(
+                f"{self.relation} has {self.shape[0]:,} x {self.shape[1]:,} pairs, more than {MAX_PAIRS:,} that are "
+                "scored at once. Take the part you ask about with graph.subgraph(nodes=...)."
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many nodes could be a source, and how many a target?"""
+        return self.graph.nodes[self.relation.source].num_rows, self.graph.nodes[self.relation.target].num_rows
+
+    @property
+    def symmetric(self) -> bool:
+        """Is (a, b) the same link as (b, a)?"""
+        return self.relation in self.graph.symmetric
+
+    def matrix(self, links: EdgeIndex) -> Scores:
+        """The links as a 0/1 matrix; a symmetric link both ways."""
+        matrix = np.zeros(self.shape)
+        matrix[links[0], links[1]] = 1
+        if self.symmetric:
+            matrix[links[1], links[0]] = 1
+        return matrix
+
+
+class PreparedScorer(Protocol):
+    """A scorer that has seen the rest of the graph, and now learns from links alone."""
+
+    def score(self, links: EdgeIndex) -> Scores:
+        """The score of every pair, learned from these links and no others; higher = more likely."""
+        ...
+
+
+class LinkScorer(ABC):
+    """A way to score links. Frozen: what it computes on a task is in what `prepare` returns."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in reports."""
+        return type(self).__name__
+
+    @abstractmethod
+    def prepare(self, task: LinkTask) -> PreparedScorer:
+        """Do all work that does not depend on the links: it is shared by every fold."""
+
+
+def cross_fit(
+    prepared: PreparedScorer, task: LinkTask, links: EdgeIndex, folds: int
+) -> tuple[list[Scores], Int64[np.ndarray, "s t"]]:
+    """Scores of every pair by a model that has not seen it: one matrix per fold, and each pair's fold.
+
+    A symmetric pair has one fold both ways. So a training link is scored as a new link would be, whatever the scorer
+    does with its links, and what is learned on top of the scores learns from honest ones.
+    """
+    generator = np.random.default_rng([task.seed, folds])
+    fold_of = generator.integers(folds, size=task.shape)
+    place = np.empty(links.shape[1], dtype=np.int64)
+    place[generator.permutation(links.shape[1])] = np.arange(links.shape[1]) % folds
+    if task.symmetric:
+        fold_of = np.minimum(fold_of, fold_of.T)
+        fold_of[links[1], links[0]] = place
+    fold_of[links[0], links[1]] = place
+    return [prepared.score(links[:, place != fold]) for fold in range(folds)], fold_of
