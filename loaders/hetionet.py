@@ -6,7 +6,6 @@ doi:10.7554/eLife.26726.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from medgraph.data.graph import KnowledgeGraph, Provenance
 from medgraph.data.identifiers import normalise_column
 from medgraph.data.schema import EdgeType
 from medgraph.errors import LoaderError
-from medgraph.loading import Loader, fetch
+from medgraph.loading import Loader, fetch, sha256_of
 
 __all__ = ["LOADER", "METAEDGES", "load"]
 
@@ -102,7 +101,7 @@ def load(path: Path | None = None) -> KnowledgeGraph:
         nodes, edges = (fetch(*_FILES[name]) for name in ("nodes", "edges"))
     else:
         nodes, edges = _find(path, "nodes", ".tsv"), _find(path, "edges", ".sif", ".tsv")
-    hashes = " ".join(_sha256(file) for file in (nodes, edges))
+    hashes = " ".join(sha256_of(file) for file in (nodes, edges))
     return _graph(
         TabSeparated(nodes, required=("id", "name", "kind")),
         TabSeparated(edges, required=("source", "metaedge", "target")),
@@ -116,11 +115,6 @@ def _find(folder: Path, part: str, *suffixes: str) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise LoaderError(f"{folder} holds no Hetionet {part}; expected one of {', '.join(names)}.")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _graph(node_file: TabSeparated, edge_file: TabSeparated, provenance: Provenance) -> KnowledgeGraph:
@@ -197,10 +191,7 @@ def _curies(raw: pa.Array, kind: str, prefix: str) -> pa.Array:
     text = pc.replace_substring_regex(raw, f"^{kind}::", "")
     text = pc.if_else(pc.not_equal(text, raw), text, pa.scalar(None, pa.string()))
     if kind == "Pathway":
-        wiki = normalise_column(
-            pc.if_else(pc.starts_with(text, "WP"), text, pa.scalar(None, pa.string())), "WIKIPATHWAYS"
-        )
-        return pc.coalesce(wiki, normalise_column(text, prefix))
+        return pc.coalesce(normalise_column(text, prefix), normalise_column(text, "WIKIPATHWAYS"))
     return normalise_column(text, prefix)
 
 

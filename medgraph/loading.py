@@ -20,7 +20,7 @@ from typing import Any
 
 from medgraph.errors import ChecksumError, LoaderError, nearest
 
-__all__ = ["Loader", "cache_folder", "fetch", "list_loaders", "load"]
+__all__ = ["Loader", "cache_folder", "fetch", "list_loaders", "load", "sha256_of"]
 
 _GROUP = "medgraph.loaders"
 _CHUNK = 1 << 18
@@ -147,7 +147,7 @@ def fetch(
     wrong_hash = False
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if target.exists() and _sha256(target) == sha256:
+        if target.exists() and sha256_of(target) == sha256:
             return target
         alive = list(mirrors)
         for round_ in range(retries + 1):
@@ -163,7 +163,7 @@ def fetch(
                     if isinstance(fault, urllib.error.HTTPError) and fault.code in _GIVE_UP:
                         alive.remove(url)
                     continue
-                found = _sha256(part)
+                found = sha256_of(part)
                 if found == sha256:
                     part.replace(target)
                     return target
@@ -200,7 +200,8 @@ def _download(url: str, part: Path, timeout: float) -> bool:
         if fault.code == 416 and have:  # nothing is missing, or what we have is not of this file: the hash will tell
             return True
         raise
-    with response, part.open("ab" if response.status == 206 else "wb") as file:
+    continued: bool = response.status == 206
+    with response, part.open("ab" if continued else "wb") as file:
         length = response.headers.get("Content-Length")
         expected = None if length is None else file.tell() + int(length)
         with _progress(part.stem, expected) as advance:
@@ -209,7 +210,7 @@ def _download(url: str, part: Path, timeout: float) -> bool:
                 advance(file.tell())
         if expected is not None and file.tell() < expected:
             raise ConnectionError(f"cut off after {file.tell():,} of {expected:,} bytes")
-        return response.status == 206
+        return continued
 
 
 @contextmanager
@@ -227,6 +228,7 @@ def _progress(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
         yield lambda done: bar.update(task, completed=done)
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

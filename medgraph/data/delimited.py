@@ -13,12 +13,12 @@ import pyarrow.csv as pacsv
 
 from medgraph.errors import LoaderError, MalformedInputError, nearest
 
-__all__ = ["LONGEST_FIELD", "TabSeparated", "open_bytes"]
+__all__ = ["LONGEST_FIELD", "READ_FAULTS", "TabSeparated", "open_bytes"]
 
 LONGEST_FIELD = 1_000_000
 _BLOCK = 16 << 20
 _COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
-_READ_FAULTS = (pa.ArrowException, OSError, EOFError, UnicodeDecodeError)
+READ_FAULTS = (pa.ArrowException, OSError, EOFError, UnicodeDecodeError)
 
 
 def open_bytes(path: Path) -> pa.NativeFile:
@@ -65,14 +65,15 @@ class TabSeparated:
             raise MalformedInputError("a column name stands twice in the header.", self.path, header[0], twice[0][:60])
         return names
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Its rows, every column as strings, empty cells as null, in blocks of about 16 MiB.
+    def batches(self, only: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Its rows, every column (or `only` these) as strings, empty cells as null, in blocks of about 16 MiB.
 
         Raises:
             MalformedInputError: a row with too few or too many cells, text that is not UTF-8, a broken archive, a cell
                 of more than a million characters.
         """
         names = self.columns()
+        wanted = names if only is None else [name for name in names if name in set(only)]
         try:
             with open_bytes(self.path) as stream:
                 reader = pacsv.open_csv(
@@ -80,14 +81,17 @@ class TabSeparated:
                     pacsv.ReadOptions(block_size=_BLOCK),
                     pacsv.ParseOptions(delimiter="\t", quote_char=False),
                     pacsv.ConvertOptions(
-                        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+                        column_types=dict.fromkeys(names, pa.string()),
+                        strings_can_be_null=True,
+                        null_values=[""],
+                        include_columns=wanted,
                     ),
                 )
                 for batch in reader:
                     if any(_too_long(column) for column in batch.columns):
                         raise self._first_fault("a cell is too long.")
                     yield batch
-        except _READ_FAULTS as fault:
+        except READ_FAULTS as fault:
             raise self._first_fault(f"cannot be read: {str(fault)[:300]}") from None
 
     def table(self) -> pa.Table:
@@ -114,7 +118,7 @@ class TabSeparated:
                         raise MalformedInputError("not UTF-8 text. Convert it with iconv -t UTF-8.", self.path, number)
                     if line:
                         yield number, line
-        except _READ_FAULTS as fault:
+        except READ_FAULTS as fault:
             problem = f"cannot be read past line {number}, a broken or truncated file? {str(fault)[:300]}"
             raise MalformedInputError(problem, self.path, number + 1) from None
 

@@ -1,6 +1,7 @@
 """Identifiers in one normal form: `PREFIX:local`, the prefix as Bioregistry has it, upper-cased.
 
-Hoyt et al. (2022), Unifying the identification of biomedical entities with the Bioregistry, doi:10.1038/s41597-022-01807-3.
+Hoyt et al. (2022), Unifying the identification of biomedical entities with the Bioregistry,
+doi:10.1038/s41597-022-01807-3.
 """
 
 from __future__ import annotations
