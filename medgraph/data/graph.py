@@ -330,7 +330,7 @@ class KnowledgeGraph:
         return conversion.to_pyg(self, self._edge_indices)
 
     def to_networkx(self) -> networkx.MultiDiGraph[str]:
-        """As NetworkX's MultiDiGraph on ids; symmetric edges both ways; the key of an edge is its relation."""
+        """As NetworkX's MultiDiGraph on ids; symmetric edges both ways, `relation` an attribute."""
         return conversion.to_networkx(self)
 
     def to_pandas(self) -> tuple[pd.DataFrame, pd.DataFrame]:

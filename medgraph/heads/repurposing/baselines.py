@@ -46,7 +46,7 @@ class _Degrees:
 
     def score(self, links: EdgeIndex) -> Scores:
         matrix = self.task.matrix(links)
-        return np.outer(matrix.sum(1), matrix.sum(0))
+        return np.asarray(matrix.sum(axis=1)[:, None] * matrix.sum(axis=0)[None, :])
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class _Nearest:
 
     def score(self, links: EdgeIndex) -> Scores:
         matrix = self.task.matrix(links)
-        return _best(self.sources, matrix) + _best(self.targets, matrix.T).T
+        return np.asarray(_best(self.sources, matrix) + _best(self.targets, matrix.T).T)
 
 
 def _best(similarity: Scores, matrix: Scores) -> Scores:

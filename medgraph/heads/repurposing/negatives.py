@@ -39,7 +39,8 @@ class TypedNegatives(Negatives):
     def draw(
         self, links: EdgeIndex, unlinked: Bool[np.ndarray, "s t"], seed: int
     ) -> tuple[EdgeIndex, Float[np.ndarray, " n"]]:
-        """See `Negatives.draw`."""
+        """See `Negatives.draw`; the links have no say here."""
+        del links
         if self.limit < 1:
             raise SchemaError(f"limit={self.limit}: at least one negative is needed.")
         cells = np.flatnonzero(unlinked)
