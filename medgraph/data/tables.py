@@ -98,7 +98,8 @@ def edge_table(
 
 
 def _hash_column(digest: hashlib._Hash, column: pa.Array) -> None:
-    digest.update(str(column.type).encode())
+    kind = "list" if pa.types.is_list(column.type) else str(column.type)  # the name of its items is not content
+    digest.update(kind.encode())
     digest.update(np.packbits(column.is_null().to_numpy(zero_copy_only=False)).tobytes())
     if pa.types.is_list(column.type):
         digest.update(pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype("<i8").tobytes())

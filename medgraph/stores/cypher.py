@@ -38,6 +38,11 @@ def edge_pattern(edge_type: EdgeType, source: str = "a", edge: str = "r", target
     return f"({source}:{ends[0]})-[{edge}:{label(edge_type.relation, 'relation')}]->({target}:{ends[1]})"
 
 
+def _bare(cypher: str) -> str:
+    """`cypher` without what is not language: comments, and what stands in quotes."""
+    return _OPAQUE.sub(lambda found: " " if found[0].startswith("/") else "``", cypher)
+
+
 def check_reading(cypher: str) -> None:
     """Does `cypher` only read the graph, in one statement? An engine's read-only mode stands behind this.
 
@@ -48,7 +53,7 @@ def check_reading(cypher: str) -> None:
     """
     if not isinstance(cypher, str):
         raise StoreError(f"A query is a string of Cypher, not {type(cypher).__name__}.")
-    bare = _OPAQUE.sub(lambda found: " " if found[0].startswith("/") else "``", cypher).strip().rstrip(";").rstrip()
+    bare = _bare(cypher).strip().rstrip(";").rstrip()
     words = re.sub(r"^(EXPLAIN|PROFILE)\b\s*", "", bare, flags=re.IGNORECASE)
     opener = re.match(r"\w*", words)
     assert opener is not None
@@ -63,16 +68,23 @@ def check_reading(cypher: str) -> None:
         )
 
 
-def plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """`parameters` with NumPy scalars and arrays as Python values, which is all that engines take."""
+def plain_parameters(cypher: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """`parameters` with NumPy scalars and arrays as Python values, which is all that engines take.
 
-    def plain(value: Any) -> Any:
-        if isinstance(value, np.generic | np.ndarray):
-            return value.tolist()
-        if isinstance(value, list | tuple | set | frozenset):
-            return [plain(one) for one in value]
-        if isinstance(value, Mapping):
-            return {key: plain(one) for key, one in value.items()}
-        return value
+    Raises:
+        StoreError: `cypher` asks for a parameter that is not among them (Ladybug would take it for null).
+    """
+    if missing := sorted(set(re.findall(r"\$(\w+)", _bare(cypher))) - set(parameters)):
+        given = ", ".join(parameters) or "none"
+        raise StoreError(f"Parameter ${missing[0]} was not given (given: {given}). In: {cypher}")
+    return {key: _plain(value) for key, value in parameters.items()}
 
-    return {key: plain(value) for key, value in parameters.items()}
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(one) for one in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    return value

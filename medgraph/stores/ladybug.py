@@ -106,14 +106,15 @@ class LadybugStore:
             StoreError: a writing or faulty statement, or a parameter that is no plain value.
         """
         check_reading(cypher)
+        values = plain_parameters(cypher, parameters)
         connection = self._connected()
         try:
-            result = connection.execute(cypher, plain_parameters(parameters))
+            result = connection.execute(cypher, values)
             if isinstance(result, list):
                 raise StoreError(f"One statement a query; this holds several: {cypher}")
             with result:
                 return result.get_as_arrow(max(result.get_num_tuples(), 1))
-        except RuntimeError as fault:
+        except (RuntimeError, TypeError, ValueError, OverflowError) as fault:
             raise StoreError(self._explained(fault, cypher)) from None
 
     def neighbours(self, id: str, edge_types: Iterable[EdgeType] | None = None, limit: int | None = None) -> pa.Table:
@@ -122,7 +123,8 @@ class LadybugStore:
         wanted = schema.edge_types if edge_types is None else tuple(dict.fromkeys(map(schema.require, edge_types)))
         if limit is not None and limit < 1:
             raise SchemaError(f"limit is {limit!r}; expected at least 1, or None for all.")
-        found = self.query("MATCH (a {id: $id}) RETURN label(a) AS node_type", id=id)
+        where = "MATCH (a {id: $id}) RETURN label(a) AS node_type"
+        found = self.query(where, id=id) if schema.node_types else pa.table({})
         if not found.num_rows:
             ids = self._index().nodes.column("id").to_pylist()
             raise UnknownIdentifierError(f"{id!r} is not in this store ({len(ids):,} nodes).{nearest(str(id), ids)}")
@@ -219,7 +221,7 @@ class LadybugStore:
             self._snapshot.close()
         self._connection = self._database = self._names = self._snapshot = None
 
-    def _explained(self, fault: RuntimeError, cypher: str) -> str:
+    def _explained(self, fault: Exception, cypher: str) -> str:
         """The engine's first line, the query, and what to do where we know."""
         message, schema = _first_line(fault), self.schema
         labels = {*schema.node_types, *(edge_type.relation for edge_type in schema.edge_types)}

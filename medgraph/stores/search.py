@@ -46,7 +46,8 @@ def _folded(texts: pa.Array) -> pa.Array:
 def _lists(keys: _Rows, values: _Rows, size: int) -> pa.ListArray:
     """For each key 0..size-1 the sorted, distinct values that stand beside it."""
     width = int(values.max(initial=0)) + 1
-    pairs = np.unique(keys * width + values)
+    pairs = np.sort(keys * width + values)
+    pairs = pairs[np.diff(pairs, prepend=-1) > 0]
     offsets = np.searchsorted(pairs, np.arange(size + 1) * width)
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(pairs % width, pa.int32()))
 
@@ -146,7 +147,8 @@ class NameIndex:
 
         Misspellings are looked for only where no text has all the words as they stand.
         """
-        asked = [word[:_LONGEST] for word in _folded(pa.array([text])).to_pylist()[0].split()][:_MOST_WORDS]
+        given = text.encode("utf-8", "replace").decode()  # a lone surrogate is no text that Arrow takes
+        asked = [word[:_LONGEST] for word in _folded(pa.array([given])).to_pylist()[0].split()][:_MOST_WORDS]
         hits = [self._begun(word) for word in asked]
         rows, scores, complete = self._scored(hits)
         if not complete:
@@ -190,7 +192,7 @@ class NameIndex:
         asked = np.unique(_trigrams(pa.array([word]))[0])
         at = np.searchsorted(grams, asked)
         at = at[(at < grams.size) & (grams[np.minimum(at, grams.size - 1)] == asked)] if grams.size else at[:0]
-        shared = np.concatenate([_postings(self.trigrams, row) for row in at.tolist()] or [np.empty(0, np.int32)])
+        shared, _ = _postings(self.trigrams, at)
         candidates, counts = np.unique(shared, return_counts=True)
         words = self.words.column("word").take(pa.array(candidates))
         lengths = pc.utf8_length(words).to_numpy().astype(np.int64)
@@ -201,9 +203,8 @@ class NameIndex:
         return self._holding(np.array([spelt[one] for one in close], dtype=np.int64), np.array(ratios))
 
     def _holding(self, words: _Rows, qualities: _Qualities) -> _Hits:
-        rows = [_postings(self.words, word) for word in words.tolist()]
-        sizes = [part.size for part in rows]
-        return _best(np.concatenate([np.empty(0, np.int64), *rows]), np.repeat(qualities, sizes))
+        rows, sizes = _postings(self.words, words)
+        return _best(rows, np.repeat(qualities, sizes))
 
     def _scored(self, hits: list[_Hits]) -> tuple[_Rows, _Qualities, bool]:
         """The texts that hold most of the words asked for, their scores, and whether that is all words."""
@@ -227,13 +228,18 @@ def _numbers(table: pa.Table, column: str) -> np.ndarray:
     return values
 
 
-def _postings(table: pa.Table, row: int) -> np.ndarray:
-    rows: np.ndarray = table.column("rows")[row].values.to_numpy()
-    return rows
+def _postings(table: pa.Table, rows: _Rows) -> tuple[_Rows, _Rows]:
+    """The lists that stand in some rows, one after the other, and their lengths."""
+    lists = table.column("rows").combine_chunks()
+    offsets = lists.offsets.to_numpy()
+    starts, sizes = offsets[rows], offsets[rows + 1] - offsets[rows]
+    ends = np.cumsum(sizes)
+    within = np.arange(sizes.sum()) - np.repeat(ends - sizes, sizes)
+    return lists.values.to_numpy()[np.repeat(starts, sizes) + within].astype(np.int64), sizes
 
 
 def _best(rows: _Rows, qualities: _Qualities) -> _Hits:
     """Each row once, with its best quality."""
     order = np.lexsort((-qualities, rows))
-    distinct, first = np.unique(rows[order], return_index=True)
-    return distinct, qualities[order[first]]
+    first = np.diff(rows[order], prepend=-1) > 0
+    return rows[order[first]], qualities[order[first]]
