@@ -169,12 +169,11 @@ def count_leaks(
     twins = 0
     if among_one_type and edge_type not in graph.symmetric:
         twins = int((_stored(graph, edge_type, held_out[::-1]) & (held_out[0] != held_out[1])).sum())
-    same_pair = {}
-    for other in same_pair_types(graph, edge_type):
-        stored = _stored(graph, other, held_out)
-        if among_one_type:
-            stored |= _stored(graph, other, held_out[::-1])
-        same_pair[other] = int(stored.sum())
+
+    def standing_in(other: EdgeType, pairs: Links) -> int:
+        stored = _stored(graph, other, pairs)
+        return int((stored | _stored(graph, other, pairs[::-1]) if among_one_type else stored).sum())
+
     cold_source, cold_target = _cold(train, held_out, among_one_type)
     return LeakReport(
         edge_type,
@@ -182,8 +181,8 @@ def count_leaks(
         (parts[0].shape[1], parts[1].shape[1], parts[2].shape[1]),
         graph.edges[edge_type].num_rows - distinct,
         twins,
-        {t: int(_stored(graph, t, held_out[::-1]).sum()) for t in inverse_types(graph, edge_type)},
-        same_pair,
+        {t: standing_in(t, held_out[::-1]) for t in inverse_types(graph, edge_type)},
+        {t: standing_in(t, held_out) for t in same_pair_types(graph, edge_type)},
         also_removed,
         {t: int(_near(graph, edge_type, t, train, held_out).sum()) for t in _relatives(graph, edge_type)},
         int(cold_source.sum()),

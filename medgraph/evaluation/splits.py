@@ -138,11 +138,11 @@ def split_edges(
     train, valid, test = (np.ascontiguousarray(pairs[:, part == number]) for number in range(3))
     held_out = np.concatenate([valid, test], axis=1)
     removed: dict[EdgeType, Links | None] = {edge_type: held_out}
-    for inverse in inverse_types(graph, edge_type):
-        removed[inverse] = held_out[::-1]
-    for other in removed_too:
-        both_ways = [held_out, held_out[::-1]] if other.source == other.target else [held_out]
-        removed[other] = np.concatenate(both_ways, axis=1)
+    one_way, other_way = held_out, held_out[::-1]
+    if edge_type.source == edge_type.target:
+        one_way = other_way = np.concatenate([held_out, held_out[::-1]], axis=1)
+    removed.update(dict.fromkeys(inverse_types(graph, edge_type), other_way))
+    removed.update(dict.fromkeys(removed_too, one_way))
     training = graph.without(removed)
     report = count_leaks(graph, training, edge_type, (train, valid, test), removed_too, by, in_areas)
     return EdgeSplit(training, edge_type, train, valid, test, report, by, seed)
