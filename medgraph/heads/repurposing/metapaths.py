@@ -147,6 +147,25 @@ class MetapathCounter:
         """DWPC of every pair by every metapath."""
         return np.stack([self.count(metapath) for metapath in metapaths])
 
+    def without_own_edge(self, metapath: Metapath, relation: EdgeType) -> Float[np.ndarray, "s t"]:
+        """The factor by which DWPC(s, t) changes if the edge s -relation-> t, where there is one, is taken away.
+
+        A path from s to t that visits no node twice never walks that edge unless it is the whole path. So only the
+        degrees at the two ends change, and they count only where the first or the last step is `relation` itself:
+        the factor is ((d - 1) / d)^-w for each such end, exactly.
+        """
+        matrix = self.step(Step(relation, True))
+        factor = np.ones(matrix.shape)
+        if len(metapath) == 1:
+            return factor if metapath.steps[0] != Step(relation, True) else factor * 0
+        symmetric = relation in self.graph.symmetric
+        for end, step in enumerate((metapath.steps[0], metapath.steps[-1])):
+            if step.edge_type == relation and (step.forward or symmetric):
+                degree = np.diff(matrix.indptr) if end == 0 else np.bincount(matrix.indices, minlength=matrix.shape[1])
+                left = np.where(degree > 1, (np.maximum(degree, 2) - 1) / np.maximum(degree, 1), 1.0) ** -self.damping
+                factor *= left[:, None] if end == 0 else left[None, :]
+        return factor
+
     def _product(self, steps: Iterable[Step]) -> csr_array:
         first, second = steps
         if (first, second) not in self._products:

@@ -105,3 +105,14 @@ def test_metapaths_are_readable_and_checked(graph: KnowledgeGraph) -> None:
         Metapath((Step(TREATS, True), Step(BINDS, True)))
     with pytest.raises(SchemaError, match="up to three"):
         MetapathCounter(graph).count(metapaths_between(graph.schema, "Compound", "Disease", 4, 4)[0])
+
+
+def test_the_own_edge_leaves_by_an_exact_factor(graph: KnowledgeGraph) -> None:
+    counter = MetapathCounter(graph)
+    links = graph.edge_index(TREATS)
+    for metapath in metapaths_between(graph.schema, "Compound", "Disease", 3, min_length=2):
+        counts = counter.count(metapath) * counter.without_own_edge(metapath, TREATS)
+        for source, target in links.T.tolist():
+            alone = graph.without({TREATS: np.array([[source], [target]])})
+            expected = MetapathCounter(alone).count(metapath)[source, target]
+            assert counts[source, target] == pytest.approx(expected, abs=1e-12), str(metapath)
