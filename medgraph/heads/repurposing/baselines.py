@@ -33,7 +33,7 @@ class _Fixed:
 
 @dataclass(frozen=True)
 class DegreePrior(LinkScorer):
-    """score(s, t) = degree(s) degree(t), both among the training links (Himmelstein & Baranzini 2015's prior)."""
+    """score(s, t) = (degree(s) + 1) (degree(t) + 1), both among the training links."""
 
     def prepare(self, task: LinkTask) -> PreparedScorer:
         """Nothing but the task is needed."""
@@ -46,7 +46,7 @@ class _Degrees:
 
     def score(self, links: EdgeIndex) -> Scores:
         matrix = self.task.matrix(links)
-        return np.asarray(matrix.sum(axis=1)[:, None] * matrix.sum(axis=0)[None, :])
+        return np.outer(matrix.sum(axis=1) + 1, matrix.sum(axis=0) + 1)
 
 
 @dataclass(frozen=True)
