@@ -11,7 +11,7 @@ from torch import Tensor
 from medgraph.data.graph import KnowledgeGraph
 from medgraph.errors import SchemaError
 
-__all__ = ["Adjacency", "Draws", "pick", "unit_threshold"]
+__all__ = ["Adjacency", "Draws", "PairSet", "pick", "unit_threshold"]
 
 BITS = 31  # of every random integer: a product with a degree below 2^31 stays within int64
 
@@ -78,6 +78,36 @@ class Adjacency:
         return Adjacency(before[self.offsets], self.neighbours[kept], self.relations[kept], self.graph)
 
 
+class PairSet:
+    """Which pairs of nodes are joined? A hash table as arrays: two look-ups where a binary search takes twenty."""
+
+    def __init__(self, adjacency: Adjacency) -> None:
+        self._n = adjacency.num_nodes
+        rows = torch.repeat_interleave(torch.arange(self._n, device=adjacency.neighbours.device), adjacency.degrees)
+        upper = rows <= adjacency.neighbours
+        keys = torch.unique(rows[upper] * self._n + adjacency.neighbours[upper])
+        self._shift = 64 - max(2 * keys.numel(), 2).bit_length()
+        buckets = self._bucket(keys)
+        by_bucket = buckets.argsort()
+        sizes = torch.bincount(buckets, minlength=1 << (64 - self._shift))
+        self._longest = int(sizes.max())
+        self._keys = torch.cat([keys[by_bucket], keys.new_full((self._longest + 1,), -1)])
+        self._first = (sizes.cumsum(0) - sizes).int()
+
+    def __call__(self, left: Tensor, right: Tensor) -> Tensor:
+        """For each pair, either way round: is it an edge? (A longer scan than the bucket finds only other keys.)"""
+        keys = torch.minimum(left, right).mul_(self._n).add_(torch.maximum(left, right))
+        at = self._first.take(self._bucket(keys)).long()
+        found = self._keys.take(at) == keys
+        for _ in range(1, self._longest):
+            found |= self._keys.take(at.add_(1)) == keys
+        return found
+
+    def _bucket(self, keys: Tensor) -> Tensor:
+        mixed: Tensor = keys * _signed(0x9E3779B97F4A7C15)
+        return (mixed >> self._shift).bitwise_and_((1 << (64 - self._shift)) - 1)
+
+
 class Draws:
     """Random integers that depend on (seed, walker, counter) alone: the same on every device and thread count.
 
@@ -102,7 +132,7 @@ def pick(bits: Tensor, counts: Tensor) -> Tensor:
 
 def unit_threshold(probability: float) -> int:
     """Below which integer are 31 random bits with this probability?"""
-    return int(round(probability * 2.0**BITS))
+    return int(probability * 2**BITS)
 
 
 def _signed(value: int) -> int:

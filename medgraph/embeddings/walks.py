@@ -16,7 +16,7 @@ from torch import Tensor
 
 from medgraph.data.graph import KnowledgeGraph
 from medgraph.data.schema import EdgeType
-from medgraph.embeddings.adjacency import Adjacency, Draws, pick, unit_threshold
+from medgraph.embeddings.adjacency import Adjacency, Draws, PairSet, pick, unit_threshold
 from medgraph.errors import SchemaError
 
 __all__ = ["MetapathWalks", "Node2VecWalks", "RelationBalancedWalks", "UniformWalks", "WalkSampler", "Walks"]
@@ -82,10 +82,10 @@ class WalkSampler:
         for number in range(1, self.walks.length):
             current, previous = self._plan.step(current, previous, draws, number), current
             states[number] = current
-        ended = states == self._plan.num_states
+        states.masked_fill_(states == self._plan.num_states, ENDED)
         if self._plan.num_states != self.adjacency.num_nodes:
-            states %= self.adjacency.num_nodes
-        return states.masked_fill_(ended, ENDED).T
+            states = torch.where(states == ENDED, ENDED, states % self.adjacency.num_nodes)
+        return states.T
 
     def batches(self, size: int = 65_536) -> Iterator[Int64[Tensor, "walks length"]]:
         """All walks, `size` at a time."""
@@ -113,17 +113,15 @@ class WalkSampler:
 
 
 def _uniform_step(offsets: Tensor, neighbours: Tensor) -> Step:
-    """Any neighbour with the same probability; state `n` (no node) stays, and a state without neighbours goes there."""
+    """Any neighbour with the same probability; a state without neighbours goes to state `n`, which stays there."""
     end = offsets.numel() - 1
-    first = torch.cat([offsets[:-1], offsets[-1:]])
     counts = torch.cat([offsets.diff(), offsets.new_zeros(1)])
+    first = torch.where(counts > 0, offsets, neighbours.numel())
     neighbours = torch.cat([neighbours, neighbours.new_full((1,), end)])
-    dead_ends = bool((counts[:-1] == 0).any())
 
     def step(current: Tensor, _previous: Tensor, draws: Draws, number: int) -> Tensor:
-        count = counts.take(current)
-        chosen = neighbours.take(pick(draws(number)[0], count).add_(first.take(current)))
-        return chosen.masked_fill_(count == 0, end) if dead_ends else chosen
+        at = pick(draws(number)[0], counts.take(current)).add_(first.take(current))
+        return neighbours.take(at)
 
     return step
 
@@ -162,8 +160,7 @@ class Node2VecWalks(Walks):
         uniform = _uniform_step(adjacency.offsets, adjacency.neighbours)
         counts = torch.cat([adjacency.degrees, adjacency.offsets.new_zeros(1)])
         neighbours = torch.cat([adjacency.neighbours, adjacency.neighbours.new_full((1,), end)])
-        rows = torch.repeat_interleave(torch.arange(end, device=neighbours.device), adjacency.degrees)
-        pairs = torch.unique(rows * end + adjacency.neighbours)
+        joined = PairSet(adjacency)
         top = max(1 / self.p, 1.0, 1 / self.q)
         back, near, far = (unit_threshold(weight / top) for weight in (1 / self.p, 1.0, 1 / self.q))
         surely = min(back, near, far)
@@ -173,9 +170,7 @@ class Node2VecWalks(Walks):
             keep = bits < surely
             doubt = keep.logical_not().nonzero().squeeze(1)
             there, before = chosen[doubt], previous[doubt]
-            wanted = before * end + there
-            at = torch.searchsorted(pairs, wanted).clamp_(max=pairs.numel() - 1)
-            limit = torch.where(there == before, back, torch.where(pairs[at] == wanted, near, far))
+            limit = torch.where(there == before, back, torch.where(joined(there, before), near, far))
             keep[doubt] = bits[doubt] < limit
             return keep
 
@@ -210,19 +205,16 @@ class RelationBalancedWalks(Walks):
         kinds = int(adjacency.relations.max()) + 1 if ends else 1
         keys, sizes = torch.unique_consecutive(rows * kinds + adjacency.relations, return_counts=True)
         zero = sizes.new_zeros(1)
-        group_first = torch.cat([sizes.cumsum(0) - sizes, zero + ends])
+        group_first = torch.cat([sizes.cumsum(0) - sizes, zero + ends])  # the last group is "no way on"
         group_sizes = torch.cat([sizes, zero])
         group_counts = torch.bincount(keys.div(kinds, rounding_mode="floor"), minlength=end + 1)
-        node_first = group_counts.cumsum(0) - group_counts
+        node_first = torch.where(group_counts > 0, group_counts.cumsum(0) - group_counts, sizes.numel())
         neighbours = torch.cat([adjacency.neighbours, zero + end])
-        dead_ends = bool((group_counts[:-1] == 0).any())
 
         def step(current: Tensor, _previous: Tensor, draws: Draws, number: int) -> Tensor:
             which, bits = draws(number)
-            count = group_counts.take(current)
-            group = pick(which, count).add_(node_first.take(current))
-            chosen = neighbours.take(pick(bits, group_sizes.take(group)).add_(group_first.take(group)))
-            return chosen.masked_fill_(count == 0, end) if dead_ends else chosen
+            group = pick(which, group_counts.take(current)).add_(node_first.take(current))
+            return neighbours.take(pick(bits, group_sizes.take(group)).add_(group_first.take(group)))
 
         return _Plan(torch.arange(end, device=neighbours.device), step, end)
 
