@@ -1,0 +1,127 @@
+"""Guilt by association: similar drugs treat similar diseases, as a Kronecker product of similarity kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from medgraph.data.graph import EdgeIndex
+from medgraph.data.schema import EdgeType
+from medgraph.errors import SchemaError
+from medgraph.heads.repurposing.baselines import neighbour_cosine
+from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, PreparedScorer, Scores
+
+__all__ = ["Kernel", "KroneckerRidge", "SharedNeighbours", "aligned_weights"]
+
+Kernel = Float[np.ndarray, "n n"]
+
+
+@dataclass(frozen=True, eq=False)
+class KroneckerRidge(PreparedScorer):
+    """F = argmin ||F - A||^2 + lambda <F, (K_s x K_t)^-1 F>: kernel ridge regression over pairs, in closed form.
+
+    Kronecker regularised least squares (Pahikkala et al. 2015, doi:10.1093/bib/bbu010): with K = U diag(l) U' on each
+    side, F = U (L / (L + lambda) * (U' A V)) V', L the outer product of the two spectra. Several kernels of one side
+    are summed with the non-negative weights that best explain which of its nodes share links (`aligned_weights`). The
+    target side is mixed with the identity, so that a node's own links count more than its neighbours'.
+
+    Args:
+        task: what is predicted.
+        sources: kernels among the sources.
+        targets: kernels among the targets.
+        ridge: lambda.
+        mixing: share of the summed kernel in the target side's; the rest is the identity.
+    """
+
+    task: LinkTask
+    sources: Sequence[Kernel]
+    targets: Sequence[Kernel]
+    ridge: float = 1.0
+    mixing: float = 0.5
+
+    def score(self, links: EdgeIndex) -> Scores:
+        """F for every pair, A being the matrix of `links`."""
+        matrix = self.task.matrix(links)
+        if not self.sources or not self.targets:
+            return np.zeros(self.task.shape)
+        left = _combined(self.sources, aligned_weights(self.sources, matrix))
+        right = _combined(self.targets, aligned_weights(self.targets, matrix.T))
+        right = (1 - self.mixing) * np.eye(len(right)) + self.mixing * right
+        (spectrum_s, basis_s), (spectrum_t, basis_t) = (_spectrum(kernel) for kernel in (left, right))
+        outer = spectrum_s[:, None] * spectrum_t[None, :]
+        inner = outer / (outer + self.ridge) * (basis_s.T @ matrix @ basis_t)
+        return np.asarray(basis_s @ inner @ basis_t.T)
+
+
+def _combined(kernels: Sequence[Kernel], weights: Float[np.ndarray, " k"]) -> Kernel:
+    total = np.zeros_like(kernels[0], dtype=np.float64)
+    for weight, kernel in zip(weights, kernels, strict=True):
+        if weight:
+            total += weight * kernel
+    np.fill_diagonal(total, 1.0)
+    return total
+
+
+def _spectrum(kernel: Kernel) -> tuple[Float[np.ndarray, " n"], Kernel]:
+    from scipy.linalg import eigh
+
+    values, vectors = eigh(kernel, driver="evd", check_finite=False)
+    return np.maximum(values, 0), vectors
+
+
+def aligned_weights(kernels: Sequence[Kernel], matrix: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " k"]:
+    """Which non-negative mix of kernels best predicts that two nodes share links? Sums to one.
+
+    Non-negative least squares from the kernels' values to the cosine of the two nodes' rows in `matrix`, over pairs of
+    nodes that both have links, everything centred (kernel-target alignment, Cortes et al. 2012).
+    """
+    from scipy.optimize import nnls
+
+    linked = np.flatnonzero(matrix.any(axis=1))
+    if len(kernels) == 1 or linked.size < 3:
+        return np.full(len(kernels), 1 / len(kernels))
+    rows = matrix[linked] / np.linalg.norm(matrix[linked], axis=1, keepdims=True)
+    i, j = np.triu_indices(linked.size, 1)
+    shared = (rows @ rows.T)[i, j]
+    values = np.stack([kernel[np.ix_(linked, linked)][i, j] for kernel in kernels], axis=1)
+    values, shared = values - values.mean(axis=0), shared - shared.mean()
+    gram = values.T @ values
+    gram += 1e-6 * (np.trace(gram) or 1.0) * np.eye(len(kernels))
+    factor = np.linalg.cholesky(gram)
+    weights, _ = nnls(factor.T, np.linalg.solve(factor, values.T @ shared))
+    return weights / weights.sum() if weights.sum() > 0 else np.full(len(kernels), 1 / len(kernels))
+
+
+@dataclass(frozen=True)
+class SharedNeighbours(LinkScorer):
+    """Kronecker ridge over one kernel per edge type: the cosine of two nodes' neighbours of that type.
+
+    Args:
+        ridge: lambda of `KroneckerRidge`.
+        mixing: its share of the target kernels.
+    """
+
+    ridge: float = 1.0
+    mixing: float = 0.5
+
+    def prepare(self, task: LinkTask) -> PreparedScorer:
+        """Compare nodes by each edge type that reaches them; types that join the relation's two ends count as well."""
+        if self.ridge <= 0 or not 0 <= self.mixing <= 1:
+            raise SchemaError(f"ridge={self.ridge}, mixing={self.mixing}: expected ridge > 0 and mixing in [0, 1].")
+        sources, targets = (list(_kernels(task, side).values()) for side in (0, 1))
+        return KroneckerRidge(task, sources, targets, self.ridge, self.mixing)
+
+
+def _kernels(task: LinkTask, side: int) -> Mapping[EdgeType, Kernel]:
+    node_type = (task.relation.source, task.relation.target)[side]
+    found = {}
+    for edge_type in task.graph.edge_types:
+        if node_type not in {edge_type.source, edge_type.target} or not task.graph.edges[edge_type].num_rows:
+            continue
+        kernel = neighbour_cosine(task, side, (edge_type,)).astype(np.float32)
+        if kernel.any():
+            found[edge_type] = kernel
+    return found
