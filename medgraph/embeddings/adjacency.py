@@ -104,8 +104,7 @@ class PairSet:
         return found
 
     def _bucket(self, keys: Tensor) -> Tensor:
-        mixed: Tensor = keys * _signed(0x9E3779B97F4A7C15)
-        return (mixed >> self._shift).bitwise_and_((1 << (64 - self._shift)) - 1)
+        return torch.bitwise_and(keys * _signed(0x9E3779B97F4A7C15) >> self._shift, (1 << (64 - self._shift)) - 1)
 
 
 class Draws:
