@@ -26,9 +26,8 @@ INTERACTS = EdgeType("Gene", "interacts", "Gene")
 
 def some_split(seed: int = 0, n: int = 150) -> EdgeSplit:
     rng = np.random.default_rng(7)
-    graph = build(
-        {"Compound": 30, "Disease": 20}, {TREATS: np.stack([rng.integers(30, size=n), rng.integers(20, size=n)])}
-    )
+    links = np.unique(np.stack([rng.integers(30, size=n), rng.integers(20, size=n)]), axis=1)
+    graph = build({"Compound": 30, "Disease": 20}, {TREATS: links})
     return split_edges(graph, TREATS, fractions=(0.6, 0.1, 0.3), seed=seed)
 
 
