@@ -1,4 +1,4 @@
-"""What any model must beat: chance, degrees, the nearest neighbour."""
+"""What any model must beat: degrees, the nearest neighbour."""
 
 from __future__ import annotations
 
@@ -11,24 +11,7 @@ from medgraph.data.graph import EdgeIndex
 from medgraph.data.schema import EdgeType
 from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, PreparedScorer, Scores
 
-__all__ = ["DegreePrior", "NearestNeighbour", "RandomScores", "neighbour_cosine"]
-
-
-@dataclass(frozen=True)
-class RandomScores(LinkScorer):
-    """Uniform noise: what the candidates alone give."""
-
-    def prepare(self, task: LinkTask) -> PreparedScorer:
-        """Draw once per task."""
-        return _Fixed(np.random.default_rng(task.seed).random(task.shape))
-
-
-@dataclass(frozen=True, eq=False)
-class _Fixed:
-    scores: Scores
-
-    def score(self, links: EdgeIndex) -> Scores:  # noqa: ARG002
-        return self.scores
+__all__ = ["DegreePrior", "NearestNeighbour", "best_similarity", "neighbour_cosine"]
 
 
 @dataclass(frozen=True)
@@ -70,11 +53,11 @@ class _Nearest:
 
     def score(self, links: EdgeIndex) -> Scores:
         matrix = self.task.matrix(links)
-        return np.asarray(_best(self.sources, matrix) + _best(self.targets, matrix.T).T)
+        return np.asarray(best_similarity(self.sources, matrix) + best_similarity(self.targets, matrix.T).T)
 
 
-def _best(similarity: Scores, matrix: Scores) -> Scores:
-    """For each row r and column c: the largest similarity of r to another row that has c."""
+def best_similarity(similarity: Scores, matrix: Scores) -> Scores:
+    """For each row r and column c: the largest similarity of r to another row that has c; 0 where none has."""
     best = np.zeros(matrix.shape)
     for column in np.flatnonzero(matrix.any(axis=0)):
         best[:, column] = similarity[:, matrix[:, column] > 0].max(axis=1)

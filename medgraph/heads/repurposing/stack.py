@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float
 
 from medgraph.data.graph import EdgeIndex
 from medgraph.heads.repurposing.negatives import Negatives
 from medgraph.heads.repurposing.scorer import LinkTask, PreparedScorer, Scores, cross_fit
 
-__all__ = ["Stack", "fit_stack"]
+__all__ = ["Stack", "cross_fitted_quantiles", "fit_stack", "tail_quantile"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +25,9 @@ class Stack:
     weights: Float[np.ndarray, " k"]
     intercept: float
 
-    def combine(self, scores: Sequence[Scores]) -> Scores:
+    def combine(self, quantiles: Float[np.ndarray, "k s t"]) -> Scores:
         """The log-odds of every pair."""
-        total = np.full(scores[0].shape, self.intercept)
-        for weight, matrix in zip(self.weights, scores, strict=True):
-            total += weight * tail_quantile(matrix)
-        return total
+        return np.asarray(np.tensordot(self.weights, quantiles, axes=1) + self.intercept)
 
 
 def tail_quantile(scores: Scores) -> Scores:
@@ -42,36 +38,41 @@ def tail_quantile(scores: Scores) -> Scores:
     return np.asarray(-np.log10(ranks / scores.size))
 
 
-def fit_stack(
-    prepared: Sequence[PreparedScorer], task: LinkTask, links: EdgeIndex, folds: int, negatives: Negatives
-) -> tuple[Stack, Float[np.ndarray, "k s t"], Int64[np.ndarray, "s t"]]:
-    """Weights from cross-fitted scores; also those features, and each pair's fold, for calibration.
+def cross_fitted_quantiles(prepared: PreparedScorer, task: LinkTask, links: EdgeIndex, folds: int) -> Scores:
+    """For every pair, the tail quantile of its score by a model that did not see the pair's fold."""
+    quantiles = np.empty(task.shape)
+    matrices, fold_of = cross_fit(prepared, task, links, folds)
+    for fold, matrix in enumerate(matrices):
+        here = fold_of == fold
+        quantiles[here] = tail_quantile(matrix)[here]
+    return quantiles
 
-    Weights are kept at or above zero: a scorer that speaks against its own ranking is left out instead.
+
+def fit_stack(
+    quantiles: Float[np.ndarray, "k s t"],
+    links: EdgeIndex,
+    unlinked: Bool[np.ndarray, "s t"],
+    negatives: Negatives,
+    seed: int,
+) -> Stack:
+    """Weights by logistic regression with a unit ridge, from quantiles that have not seen `links`.
+
+    Weights are kept at or above zero: a scorer that would speak against its own ranking is left out instead.
     """
     from scipy.optimize import minimize
 
-    features = np.empty((len(prepared), *task.shape))
-    fold_of = np.zeros(task.shape, dtype=np.int64)
-    for place, scorer in enumerate(prepared):
-        matrices, fold_of = cross_fit(scorer, task, links, folds)
-        for fold, matrix in enumerate(matrices):
-            here = fold_of == fold
-            features[place][here] = tail_quantile(matrix)[here]
-    linked = task.matrix(links) > 0
-    pairs, counts = negatives.draw(links, ~linked, task.seed)
-    rows = np.concatenate([features[:, *links].T, features[:, *pairs].T])
+    pairs, counts = negatives.draw(links, unlinked, seed)
+    rows = np.concatenate([quantiles[:, *links].T, quantiles[:, *pairs].T])
     sign = np.repeat([1.0, -1.0], [links.shape[1], pairs.shape[1]])
     mass = np.concatenate([np.ones(links.shape[1]), counts])
 
     def loss(theta: Float[np.ndarray, " p"]) -> tuple[float, Float[np.ndarray, " p"]]:
         margin = sign * (rows @ theta[1:] + theta[0])
-        wrong = mass * sign / (1 + np.exp(margin))
+        wrong = mass * sign * np.exp(-np.logaddexp(0, margin))
         value = float(mass @ np.logaddexp(0, -margin) + 0.5 * theta[1:] @ theta[1:])
-        gradient = np.concatenate([[-wrong.sum()], -(wrong @ rows) + theta[1:]])
-        return value, gradient
+        return value, np.concatenate([[-wrong.sum()], theta[1:] - wrong @ rows])
 
-    start = np.concatenate([[np.log(links.shape[1] / max(1.0, counts.sum()))], np.full(len(prepared), 0.5)])
-    bounds = [(None, None), *[(0.0, None)] * len(prepared)]
+    start = np.concatenate([[np.log(links.shape[1] / max(1.0, counts.sum()))], np.full(len(quantiles), 0.5)])
+    bounds = [(None, None), *[(0.0, None)] * len(quantiles)]
     theta = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-    return Stack(theta[1:], float(theta[0])), features, fold_of
+    return Stack(theta[1:], float(theta[0]))

@@ -1,0 +1,292 @@
+"""The link predictor: which pairs are likely linked, with what probability, and how new is that?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+from jaxtyping import Float
+
+from medgraph.data.graph import EdgeIndex, KnowledgeGraph
+from medgraph.data.schema import EdgeType
+from medgraph.embeddings.embedding import Embedding
+from medgraph.errors import NotFittedError, SchemaError
+from medgraph.evaluation.calibration import PlattCalibrator, Reliability, reliability
+from medgraph.evaluation.leaks import inverse_types
+from medgraph.evaluation.protocol import evaluate_links
+from medgraph.evaluation.report import Report
+from medgraph.evaluation.splits import EdgeSplit
+from medgraph.heads.repurposing.answers import LinkAnswers
+from medgraph.heads.repurposing.baselines import NearestNeighbour
+from medgraph.heads.repurposing.candidates import Candidates
+from medgraph.heads.repurposing.kernels import SharedNeighbours
+from medgraph.heads.repurposing.negatives import Negatives, TypedNegatives
+from medgraph.heads.repurposing.path_counts import MetapathCounts
+from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, Scores
+from medgraph.heads.repurposing.stack import Stack, cross_fitted_quantiles, fit_stack, tail_quantile
+from medgraph.heads.repurposing.vectors import Encoder, VectorSimilarity
+
+__all__ = ["LinkPredictor"]
+
+
+def _default_scorers() -> tuple[LinkScorer, ...]:
+    return (MetapathCounts(), SharedNeighbours(), NearestNeighbour())
+
+
+@dataclass(eq=False)
+class LinkPredictor:
+    """P(s -relation-> t) for every pair of the relation's two node types, from what the rest of the graph knows.
+
+    Every scorer learns from training links alone; a stack of their scores is fitted on links that none of them saw
+    (cross-fitting), and its log-odds are calibrated. A known link is scored by the fold that did not see it, so the
+    score of a known answer and of a new one mean the same.
+
+    Args:
+        encoder: an embedding, a fitted encoder, or an encoder to fit on the graph less the relation (best: its vectors
+            have then seen no link at all); several; or None.
+        relation: what to predict.
+        scorers: what else to use: by default metapath counts, shared neighbours and nearest neighbours; () for the
+            encoder alone.
+        negatives: which unlinked pairs the stack is fitted on.
+        folds: of the cross-fitting.
+        seed: of folds, negatives and scorers.
+
+    Attributes:
+        reliability_: predicted beside observed probabilities, on valid links where there are some, else out of fold.
+        notes_: what a reader of the scores should know.
+
+    Raises:
+        SchemaError: nothing to score with, or a parameter out of range.
+    """
+
+    encoder: Embedding | Encoder | Sequence[Embedding | Encoder] | None = None
+    relation: EdgeType = field(kw_only=True)
+    scorers: tuple[LinkScorer, ...] = field(default_factory=_default_scorers, kw_only=True)
+    negatives: Negatives = field(default_factory=TypedNegatives, kw_only=True)
+    folds: int = field(default=10, kw_only=True)
+    seed: int = field(default=0, kw_only=True)
+
+    reliability_: Reliability | None = field(default=None, init=False, repr=False)
+    notes_: tuple[str, ...] = field(default=(), init=False, repr=False)
+    _answers: LinkAnswers | None = field(default=None, init=False, repr=False)
+    _split: EdgeSplit | None = field(default=None, init=False, repr=False)
+    _fitted_scorers: tuple[LinkScorer, ...] = field(default=(), init=False, repr=False)
+    _stack: Stack | None = field(default=None, init=False, repr=False)
+    _name: str = field(default="", init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.relation = EdgeType(*self.relation)
+        if self.folds < 2:
+            raise SchemaError(f"folds={self.folds}: cross-fitting needs at least two.")
+        if not self._all_scorers():
+            raise SchemaError("Nothing to score with: give an encoder or scorers.")
+
+    def _all_scorers(self) -> tuple[LinkScorer, ...]:
+        given = [] if self.encoder is None else self.encoder
+        encoders = given if isinstance(given, Sequence) else [given]
+        vectors = [VectorSimilarity(getattr(encoder, "embedding_", None) or encoder) for encoder in encoders]
+        return (*vectors, *self.scorers)
+
+    # Fitting ---------------------------------------------------------------------------------------------------------
+
+    def fit(self, data: EdgeSplit | KnowledgeGraph) -> Self:
+        """Learn from a split's training links, and calibrate on its valid ones; or from all links of a graph.
+
+        On a whole graph, probabilities are calibrated out of fold: how often is a pair that scores so a link, were it
+        not known?
+
+        Raises:
+            SchemaError: a relation that is not in the graph, fewer links than folds, or an embedding learned from a
+                graph that is neither the training graph nor that graph less the relation: it may have seen the answers.
+        """
+        split = data if isinstance(data, EdgeSplit) else None
+        graph = split.graph if split is not None else data
+        assert isinstance(graph, KnowledgeGraph)
+        relation = graph.schema.require(self.relation)
+        if split is not None and split.edge_type != relation:
+            raise SchemaError(f"The split is of {split.edge_type}, the predictor of {relation}.")
+        links = split.train if split is not None else np.unique(graph.edge_index(relation), axis=1)
+        if links.shape[1] < self.folds:
+            raise SchemaError(f"{links.shape[1]} {relation} links cannot be cut into {self.folds} folds.")
+        rest = _without_relation(graph, relation)
+        task = LinkTask(rest, relation, self.seed)
+        self._fitted_scorers = tuple(
+            s.fitted(rest) if isinstance(s, VectorSimilarity) else s for s in self._all_scorers()
+        )
+        saw_links, self.notes_ = _check_origin(self._fitted_scorers, graph, rest)
+        valid = split.valid if split is not None else links[:, :0]
+        if saw_links and not valid.size:
+            raise SchemaError(
+                "The embedding has seen the links it is to predict, and there are no valid links to calibrate on. "
+                "Fit it on graph.without({relation: None}), or pass the encoder unfitted."
+            )
+        prepared = [scorer.prepare(task) for scorer in self._fitted_scorers]
+        linked = task.matrix(links) > 0
+        final = np.stack([tail_quantile(scorer.score(links)) for scorer in prepared])
+        if saw_links:  # cross-fitting cannot hide links that the vectors have seen: only valid ones are new to them
+            out_of_fold = final
+            self._stack = fit_stack(final, valid, ~linked & ~(task.matrix(valid) > 0), self.negatives, self.seed)
+        else:
+            out_of_fold = np.stack([cross_fitted_quantiles(p, task, links, self.folds) for p in prepared])
+            self._stack = fit_stack(out_of_fold, links, ~linked, self.negatives, self.seed)
+        log_odds, unseen = self._stack.combine(final), self._stack.combine(out_of_fold)
+        calibrator = PlattCalibrator()
+        if valid.size:
+            answer = task.matrix(valid) > 0
+            calibrator.fit(log_odds[~linked], answer[~linked])
+            self.reliability_ = reliability(answer[~linked], calibrator.predict_proba(log_odds[~linked]))
+        else:
+            calibrator.fit(unseen.ravel(), linked.ravel())
+            self.reliability_ = reliability(linked.ravel(), calibrator.predict_proba(unseen.ravel()))
+        log_odds[linked] = unseen[linked]
+        self._answers = LinkAnswers.of(task, log_odds, calibrator, linked)
+        self._split = split
+        return self
+
+    # Asking ----------------------------------------------------------------------------------------------------------
+
+    def _fitted(self) -> LinkAnswers:
+        if self._answers is None:
+            raise NotFittedError("This LinkPredictor has not been fitted; call fit(split) or fit(graph) first.")
+        return self._answers
+
+    def score_matrix(self) -> Scores:
+        """The log-odds of every pair, (sources, targets) in the graph's row order. Raises NotFittedError."""
+        return self._fitted().log_odds.copy()
+
+    def predict_proba(self, pairs: Sequence[tuple[str, str]]) -> Float[np.ndarray, " n"]:
+        """P(link) for pairs of (source id, target id). Raises NotFittedError, UnknownIdentifierError."""
+        answers = self._fitted()
+        rows = [(answers.row(s, 0), answers.row(t, 1)) for s, t in pairs]
+        index = np.array(rows, dtype=np.int64).reshape(-1, 2).T
+        return np.asarray(answers.probabilities()[*index])
+
+    def rank(self, id: str, topn: int = 20, known: bool = True) -> Candidates:
+        """Which drugs for this disease, or which diseases for this drug? Every node of the other type is ranked.
+
+        Args:
+            id: of a source or a target of the relation.
+            topn: how many answers.
+            known: list those that are linked already too, marked; else only new ones.
+
+        Raises:
+            NotFittedError, UnknownIdentifierError: not fitted; an id that is neither a source nor a target.
+        """
+        return self._fitted().rank(id, topn, known, self.relation)
+
+    def evaluate(
+        self,
+        links: EdgeIndex | Literal["valid", "test"] = "test",
+        baselines: Mapping[str, LinkScorer] | None = None,
+        topn: int = 10,
+        n_bootstrap: int = 1000,
+    ) -> Report:
+        """How well are the split's held-out links found, beside the baselines? See `evaluate_links`.
+
+        Args:
+            links: `split.test` or `split.valid`, or their names.
+            baselines: scorers fitted on the same training links; by default metapath counts and nearest neighbours.
+                The degree prior and chance always stand beside.
+            topn: n of recall@n and of the frequent-flyer audit.
+            n_bootstrap: samples for the intervals.
+
+        Raises:
+            NotFittedError: not fitted on a split.
+            SchemaError: links that are not a held-out part of that split.
+        """
+        answers = self._fitted()
+        if self._split is None:
+            raise NotFittedError("Fitted on a whole graph: nothing was held out to evaluate on. Use fit(split).")
+        split = self._split
+        part = _part_of(links, split)
+        given = {"metapath counts": MetapathCounts(), "nearest neighbour": NearestNeighbour()}
+        task = LinkTask(_without_relation(split.graph, self.relation), self.relation, self.seed)
+        beside = {name: scorer.prepare(task).score(split.train) for name, scorer in (baselines or given).items()}
+        return evaluate_links(
+            answers.log_odds, split, part, beside, name=self.name, topn=topn, n_bootstrap=n_bootstrap, seed=self.seed
+        )
+
+    @property
+    def name(self) -> str:
+        """The scorers' names."""
+        return self._name or " + ".join(scorer.name for scorer in self._all_scorers())
+
+    def log_odds(self, graph: KnowledgeGraph, source: str, target: str) -> float:
+        """The pair's log-odds if `graph` were all that is known, a link between the two themselves left out.
+
+        Everything that is computed from the graph is computed anew, with the weights of the fit; given embeddings stay.
+
+        Raises:
+            NotFittedError: not fitted in this process (a loaded predictor has its answers, not its scorers).
+        """
+        if self._stack is None:
+            raise NotFittedError("Only a predictor fitted in this process can score another graph.")
+        pair = np.array([[graph.locate(source).row], [graph.locate(target).row]])
+        relation = graph.schema.require(self.relation)
+        links = graph.without({relation: pair}).edge_index(relation)
+        task = LinkTask(_without_relation(graph, relation), relation, self.seed)
+        quantiles = [tail_quantile(scorer.prepare(task).score(links)) for scorer in self._fitted_scorers]
+        return float(self._stack.combine(np.stack(quantiles))[*pair].item())
+
+    # Files -----------------------------------------------------------------------------------------------------------
+
+    def save(self, folder: str | Path) -> None:
+        """Write the artefact: the score, probability and novelty of every pair, and a card. Raises NotFittedError."""
+        parameters = {
+            "relation": list(self.relation),
+            "name": self.name,
+            "scorers": [repr(scorer) for scorer in self.scorers],
+            "folds": self.folds,
+            "seed": self.seed,
+            "notes": list(self.notes_),
+        }
+        self._fitted().save(folder, parameters, self.reliability_)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> LinkPredictor:
+        """A predictor that answers from its saved scores. Raises ArtefactError, FormatVersionError."""
+        answers, parameters = LinkAnswers.load(folder)
+        relation = EdgeType(*parameters["relation"])
+        predictor = cls(relation=relation, folds=parameters["folds"], seed=parameters["seed"])
+        predictor._answers, predictor._name = answers, parameters["name"]
+        predictor.notes_ = tuple(parameters["notes"])
+        return predictor
+
+
+def _without_relation(graph: KnowledgeGraph, relation: EdgeType) -> KnowledgeGraph:
+    """The graph less the relation, and less edge types that are its inverse by content."""
+    return graph.without(dict.fromkeys((relation, *inverse_types(graph, relation))))
+
+
+def _check_origin(
+    scorers: Sequence[LinkScorer], graph: KnowledgeGraph, rest: KnowledgeGraph
+) -> tuple[bool, tuple[str, ...]]:
+    """Has any embedding seen the training links? Raises SchemaError if it may have seen the held-out ones."""
+    saw_links, notes = False, []
+    for scorer in scorers:
+        if not isinstance(scorer, VectorSimilarity) or not isinstance(scorer.encoder, Embedding):
+            continue
+        learned_from = scorer.encoder.metadata.get("graph", {}).get("fingerprint")
+        if learned_from is None:
+            saw_links = True
+            notes.append(f"{scorer.name}: it is not recorded which graph the vectors were learned from.")
+        elif learned_from == graph.fingerprint:
+            saw_links = True
+            notes.append(f"{scorer.name}: the vectors have seen the training links; weights were fitted on valid ones.")
+        elif learned_from != rest.fingerprint:
+            raise SchemaError(
+                f"The {scorer.name} vectors were learned from another graph ({learned_from[:12]}), which may hold the "
+                "links to predict. Fit the encoder on split.graph, or pass it unfitted."
+            )
+    return saw_links, tuple(notes)
+
+
+def _part_of(links: EdgeIndex | str, split: EdgeSplit) -> Literal["valid", "test"]:
+    names: tuple[Literal["valid"], Literal["test"]] = ("valid", "test")
+    for name in names:
+        if links == name if isinstance(links, str) else np.array_equal(links, split.part(name)):
+            return name
+    raise SchemaError("Expected split.valid, split.test or their names; evaluate_links() judges other scores.")
