@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +16,10 @@ import pyarrow.compute as pc
 
 from medgraph.data.delimited import TabSeparated
 from medgraph.data.graph import KnowledgeGraph, Provenance
+from medgraph.data.hetnet import HetnetJson
 from medgraph.data.identifiers import normalise_column
 from medgraph.data.schema import EdgeType
-from medgraph.errors import LoaderError
+from medgraph.errors import LoaderError, MalformedInputError
 from medgraph.loading import Loader, fetch, sha256_of
 
 __all__ = ["LOADER", "METAEDGES", "load"]
@@ -26,18 +28,21 @@ _COMMIT = "8a6cc0c5604d0e2908786e4de38af67b8e46ee4a"
 _PLAIN = f"https://raw.githubusercontent.com/hetio/hetionet/{_COMMIT}/hetnet"
 _LARGE = f"https://media.githubusercontent.com/media/hetio/hetionet/{_COMMIT}/hetnet"  # files kept with Git LFS
 _REDIRECT = f"https://github.com/hetio/hetionet/raw/{_COMMIT}/hetnet"
-_FILES = {  # name -> mirrors, SHA-256
+_FILES = {  # part -> mirrors, SHA-256, names in a folder
     "nodes": (
         [f"{root}/tsv/hetionet-v1.0-nodes.tsv" for root in (_PLAIN, _REDIRECT)],
         "3ad9eb86c031df8bc7d5efefa6edc93562182eb9a6a71e5129d3f18b9d42c50e",
+        [f"{start}nodes.tsv{end}" for start in ("hetionet-v1.0-", "") for end in ("", ".gz")],
     ),
     "edges": (
         [f"{root}/tsv/hetionet-v1.0-edges.sif.gz" for root in (_LARGE, _REDIRECT)],
         "611f0411ac666be4e0270e54bbca67407e14720bfc3099311f0f5eec25c5a947",
+        [f"{s}edges.{kind}{end}" for s in ("hetionet-v1.0-", "") for kind in ("sif", "tsv") for end in ("", ".gz")],
     ),
     "json": (
         [f"{root}/json/hetionet-v1.0.json.bz2" for root in (_LARGE, _REDIRECT)],
         "a342ab57e9073e6c02bb5e109d1f16917e6f933be4e5c77ebbaebfa26b984c19",
+        [f"hetionet-v1.0.json{end}" for end in ("", ".bz2", ".gz")],
     ),
 }
 _VOCABULARY = {  # Hetionet's kind -> prefix of its ids
@@ -82,42 +87,66 @@ METAEDGES: Mapping[str, EdgeType] = {
         "PCiC": "PharmacologicClass includes Compound",
     }.items()
 }
-_ENDS = ("", ".gz", ".bz2", ".zst")
 _SYMMETRIC = frozenset(METAEDGES[name] for name in ("CrC", "DrD", "GcG", "GiG"))
 
 
-def load(path: Path | None = None) -> KnowledgeGraph:
+def load(path: Path | None = None, properties: bool = False) -> KnowledgeGraph:
     """Hetionet v1.0 as a graph, ids as CURIEs.
 
     Args:
-        path: a folder that holds the node and edge tables (`hetionet-v1.0-nodes.tsv` and `hetionet-v1.0-edges.sif.gz`,
-            or `nodes.tsv.gz` and `edges.tsv.gz`); downloaded without it.
+        path: a folder that holds the tables `hetionet-v1.0-nodes.tsv` and `hetionet-v1.0-edges.sif.gz`, or else
+            `nodes.tsv.gz` and `edges.tsv.gz`, or with `properties` `hetionet-v1.0.json.bz2`; or that JSON file itself.
+            Downloaded without it.
+        properties: read the JSON file, which holds `sources`, `pmids`, `unbiased` and other properties of nodes and
+            edges, but takes much longer than the tables.
 
     Raises:
         LoaderError, ChecksumError: a file is missing or cannot be downloaded.
         MalformedInputError: a file breaks its format; named with its line.
     """
-    if path is None:
-        nodes, edges = (fetch(*_FILES[name]) for name in ("nodes", "edges"))
+    nodes: _Table
+    edges: _Table
+    files: list[Path]
+    if properties or (path is not None and path.is_file()):
+        files = [_find(path, "json")]
+        directions = {_words(name): name for name in METAEDGES}
+        nodes, edges = HetnetJson(files[0], "nodes", directions), HetnetJson(files[0], "edges", directions)
     else:
-        nodes, edges = _find(path, "nodes", ".tsv"), _find(path, "edges", ".sif", ".tsv")
-    hashes = " ".join(sha256_of(file) for file in (nodes, edges))
-    return _graph(
-        TabSeparated(nodes, required=("id", "name", "kind")),
-        TabSeparated(edges, required=("source", "metaedge", "target")),
-        Provenance("Hetionet", "1.0", LOADER.licence, LOADER.url, hashes),
-    )
+        files = [_find(path, "nodes"), _find(path, "edges")]
+        nodes = TabSeparated(files[0], required=("id", "name", "kind"))
+        edges = TabSeparated(files[1], required=("source", "metaedge", "target"))
+    hashes = " ".join(sha256_of(file) for file in files)
+    return _graph(nodes, edges, Provenance("Hetionet", "1.0", LOADER.licence, LOADER.url, hashes))
 
 
-def _find(folder: Path, part: str, *suffixes: str) -> Path:
-    names = [f"{start}{part}{suffix}{end}" for start in ("hetionet-v1.0-", "") for suffix in suffixes for end in _ENDS]
+class _Table(Protocol):
+    """A file that holds nodes or edges."""
+
+    def table(self) -> pa.Table: ...
+
+    def fault(self, problem: str, row: int, column: str | None = None) -> MalformedInputError: ...
+
+
+def _find(path: Path | None, part: str) -> Path:
+    mirrors, sha256, names = _FILES[part]
+    if path is None:
+        return fetch(mirrors, sha256)
+    if path.is_file():
+        return path
     for name in names:
-        if (folder / name).is_file():
-            return folder / name
-    raise LoaderError(f"{folder} holds no Hetionet {part}; expected one of {', '.join(names)}.")
+        if (path / name).is_file():
+            return path / name
+    raise LoaderError(f"{path} holds no Hetionet {part}; expected one of {', '.join(names)}.")
 
 
-def _graph(node_file: TabSeparated, edge_file: TabSeparated, provenance: Provenance) -> KnowledgeGraph:
+def _words(metaedge: str) -> tuple[str, str, str, str]:
+    """`GpBP` -> ("Gene", "participates", "Biological Process", "both"), as the JSON file writes it."""
+    source, relation, target = METAEDGES[metaedge]
+    kinds = {kind.replace(" ", ""): kind for kind in _VOCABULARY}
+    return kinds[source], relation, kinds[target], "forward" if ">" in metaedge else "both"
+
+
+def _graph(node_file: _Table, edge_file: _Table, provenance: Provenance) -> KnowledgeGraph:
     nodes, edges = node_file.table().combine_chunks(), edge_file.table().combine_chunks()
     raw, kind = nodes["id"].combine_chunks(), nodes["kind"].combine_chunks()
     kinds = pa.array(list(_VOCABULARY))
@@ -145,7 +174,7 @@ def _graph(node_file: TabSeparated, edge_file: TabSeparated, provenance: Provena
 
 
 def _edges(
-    edges: pa.Table, file: TabSeparated, raw: pa.Array, number: np.ndarray, row: np.ndarray
+    edges: pa.Table, file: _Table, raw: pa.Array, number: np.ndarray, row: np.ndarray
 ) -> dict[EdgeType, pa.Table]:
     metaedge = edges["metaedge"].combine_chunks()
     code = pc.index_in(metaedge, pa.array(list(METAEDGES)))
@@ -203,7 +232,7 @@ def _repeated(values: pa.Array) -> pa.Array:
     return pa.array(result)
 
 
-def _refuse(bad: pa.Array, values: pa.Array, wanted: str, file: TabSeparated, column: str) -> None:
+def _refuse(bad: pa.Array, values: pa.Array, wanted: str, file: _Table, column: str) -> None:
     """Raise the error for the first bad row, if there is one."""
     where = pc.index(bad, True).as_py()
     if where >= 0:

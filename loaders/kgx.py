@@ -150,14 +150,15 @@ class _Nodes:
             np.concatenate(row_parts) if row_parts else np.empty(0, dtype=np.int64),
         )
 
-    def find(self, ends: pa.Array) -> pa.Array:
-        """Which node is each end, by its row in the file? Null where there is none."""
-        found = pc.index_in(ends, self.raw)
+    def find(self, ends: list[pa.Array]) -> list[_Rows]:
+        """Which node is each end, by its row in the file? -1 where there is none."""
+        text = pa.chunked_array(ends, pa.string())
+        found = pc.index_in(text, self.raw).combine_chunks()  # both ends at once: every call hashes all ids anew
         if found.null_count:
             missing = pc.is_null(found)
-            other = pc.index_in(normalise_column(ends.filter(missing)), pc.drop_null(self.ids), skip_nulls=True)
-            found = pc.replace_with_mask(found, missing, other)
-        return found
+            known = pc.index_in(normalise_column(text.filter(missing)), self.ids, skip_nulls=True)
+            found = pc.replace_with_mask(found, missing, known)
+        return np.split(found.fill_null(-1).to_numpy().astype(np.int64), [len(ends[0])])
 
 
 @dataclass
@@ -180,19 +181,16 @@ class _Edges:
             negated = pc.is_in(pc.utf8_lower(table["negated"].cast(pa.string())), pa.array(["true", "1"]))
             self.skipped[_NEGATED] += pc.sum(negated).as_py() or 0
             keep &= ~negated.to_numpy()
-        ends = []
-        for column in ("subject", "object"):
-            text = _filled(table, column, file, first_row)
-            found = self.nodes.find(text)
-            missing = found.is_null().to_numpy(zero_copy_only=False)
-            if missing.any():
-                if not self.skip_dangling:
-                    bad = int(missing.argmax())
-                    problem = f"{text[bad].as_py()[:80]!r} is not in the node file. Add it, or pass skip_dangling=True."
-                    raise file.fault(problem, first_row + bad, column)
-                self.skipped[_DANGLING] += int((missing & keep).sum())
-                keep &= ~missing
-            ends.append(found.fill_null(0).to_numpy().astype(np.int64))
+        text = [_filled(table, column, file, first_row) for column in ("subject", "object")]
+        ends = self.nodes.find(text)
+        for column, values, end in zip(("subject", "object"), text, ends, strict=True):
+            missing = end < 0
+            if missing.any() and not self.skip_dangling:
+                bad = int(missing.argmax())
+                problem = f"{values[bad].as_py()[:80]!r} is not in the node file. Add it, or pass skip_dangling=True."
+                raise file.fault(problem, first_row + bad, column)
+            self.skipped[_DANGLING] += int((missing & keep).sum())
+            keep &= ~missing
         predicates = _filled(table, "predicate", file, first_row).dictionary_encode()
         names = [self._relation(name, predicates, file, first_row) for name in predicates.dictionary.to_pylist()]
         kinds = len(self.nodes.node_types)

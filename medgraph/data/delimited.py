@@ -56,6 +56,8 @@ class TabSeparated:
         if header is None:
             raise MalformedInputError("the file is empty; expected a header.", self.path)
         names = header[1].split("\t")
+        if all(name.startswith('"') and name.endswith('"') for name in names):
+            raise MalformedInputError("the header is quoted; write the file without quotes.", self.path, header[0])
         for name in self.required:
             if name not in names:
                 shown = [known[:60] for known in names[:40]]

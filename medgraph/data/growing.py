@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from medgraph.data.records import Records
 from medgraph.errors import MalformedInputError
 
 __all__ = ["GrowingTable", "split_lists"]
+
+
+class HasPath(Protocol):
+    """What a table is read from, for errors to name."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        ...
 
 
 @dataclass
@@ -27,7 +37,7 @@ class GrowingTable:
     rows: int = 0
     columns: dict[str, list[pa.Array]] = field(default_factory=dict)
 
-    def add(self, table: pa.Table, file: Records) -> None:
+    def add(self, table: pa.Table, file: HasPath) -> None:
         """Put `table` below what is there. Raises MalformedInputError: a column that cannot be read."""
         for name in table.column_names:
             chunks = self.columns.setdefault(name, [pa.nulls(self.rows)] if self.rows else [])
@@ -54,7 +64,7 @@ def split_lists(column: pa.ChunkedArray) -> pa.Array:
     return values
 
 
-def _plain(column: pa.ChunkedArray, name: str, lists: Collection[str], file: Records) -> pa.Array:
+def _plain(column: pa.ChunkedArray, name: str, lists: Collection[str], file: HasPath) -> pa.Array:
     """A column as the graph holds it: lists where the slot has several values, a number for `weight`."""
     values = split_lists(column) if name in lists else column.combine_chunks()
     if pa.types.is_dictionary(values.type):

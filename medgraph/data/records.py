@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from medgraph.data.delimited import LONGEST_FIELD, READ_FAULTS, TabSeparated, open_bytes
 from medgraph.errors import LoaderError, MalformedInputError, nearest
 
-__all__ = ["SUFFIXES", "JsonLines", "Parquet", "Records", "open_records"]
+__all__ = ["SUFFIXES", "JsonLines", "Parquet", "Records", "open_records", "united"]
 
 _BLOCK = 16 << 20
 _TEXT_LIST = pa.list_(pa.string())
@@ -144,7 +144,7 @@ class JsonLines:
             rows.append(row)
         keys = dict.fromkeys(key for row in rows for key in row)
         try:
-            return pa.RecordBatch.from_pydict({key: _united([row.get(key) for row in rows]) for key in keys})
+            return pa.RecordBatch.from_pydict({key: united([row.get(key) for row in rows]) for key in keys})
         except UnicodeEncodeError:
             raise MalformedInputError(
                 "a key with half a surrogate pair, which is no Unicode.", self.path, line
@@ -227,7 +227,7 @@ def _text(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _united(values: list[Any]) -> pa.Array:
+def united(values: list[Any]) -> pa.Array:
     """One column for values of any JSON types: list of string, then string, float, integer, boolean."""
     kinds = {type(value) for value in values if value is not None}
     if list in kinds:
