@@ -26,7 +26,7 @@ _MOST_WORDS = 32  # of a query
 _CANDIDATES = 64  # words, nearest by trigrams, that are compared letter by letter
 _CLOSE = 0.75  # difflib's ratio from which two spellings are one word
 
-_NO_TEXTS = pa.schema([("node", pa.int32()), ("text", pa.string()), ("worth", pa.float32())]).empty_table()
+_NO_TEXTS = pa.schema([("node", pa.int32()), ("text", pa.string()), ("worth", pa.float64())]).empty_table()
 
 _Rows: TypeAlias = Int64[np.ndarray, " n"]
 _Qualities: TypeAlias = Float64[np.ndarray, " n"]
@@ -96,7 +96,7 @@ class NameIndex:
                     owner, values = index.take(pc.list_parent_indices(values)), values.flatten()
                 elif not pa.types.is_string(values.type):
                     continue
-                worth = pa.array(np.full(len(values), 1.0 if column in ("id", "name") else _SYNONYM, np.float32))
+                worth = pa.array(np.full(len(values), 1.0 if column in ("id", "name") else _SYNONYM))
                 given = pc.fill_null(pc.greater(pc.binary_length(values), 0), False)
                 parts.append(pa.table({"node": owner, "text": values, "worth": worth}).filter(given))
         texts = pa.concat_tables([_NO_TEXTS, *parts]).combine_chunks()
