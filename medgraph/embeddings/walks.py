@@ -74,9 +74,9 @@ class WalkSampler:
 
     def sample(self, first: int = 0, last: int | None = None) -> Int64[Tensor, "walks length"]:
         """Walks number `first` to `last` (exclusive) as global node indices; -1 after the end of a short one."""
-        walkers = torch.arange(first, len(self) if last is None else min(last, len(self)))
-        starts = self._starts(walkers)
-        draws = Draws(self.seed, walkers.to(starts.device))
+        last = len(self) if last is None else min(last, len(self))
+        starts = self._starts(first, last)
+        draws = Draws(self.seed, torch.arange(first, last, device=starts.device))
         states = starts.new_empty(self.walks.length, starts.numel())
         current = previous = states[0] = starts
         for number in range(1, self.walks.length):
@@ -99,17 +99,18 @@ class WalkSampler:
             lengths = (rows != ENDED).sum(1)
             yield from (row[:length] for row, length in zip(rows, lengths, strict=True))
 
-    def _starts(self, walkers: Tensor) -> Tensor:
+    def _starts(self, first: int, last: int) -> Tensor:
         """Every round visits all starts once, in an order of its own."""
-        size = max(self._plan.starts.numel(), 1)
-        nodes = []
-        for turn in range(int(walkers[0]) // size, int(walkers[-1]) // size + 1) if walkers.numel() else ():
+        size = self._plan.starts.numel()
+        order = [self._plan.starts.new_empty(0)]
+        while first < last:
+            turn, place = divmod(first, size)
             if self._order[0] != turn:
                 generator = torch.Generator().manual_seed((self.seed * 1_000_003 + turn) % 2**63)
                 self._order = turn, torch.randperm(size, generator=generator)
-            inside = walkers[(walkers >= turn * size) & (walkers < (turn + 1) * size)] - turn * size
-            nodes.append(self._plan.starts[self._order[1][inside].to(self._plan.starts.device)])
-        return torch.cat(nodes) if nodes else self._plan.starts[:0]
+            order.append(self._order[1][place : place + last - first].to(order[0].device))
+            first += order[-1].numel()
+        return self._plan.starts[torch.cat(order)]
 
 
 def _uniform_step(offsets: Tensor, neighbours: Tensor) -> Step:
