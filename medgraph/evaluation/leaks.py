@@ -19,7 +19,7 @@ from medgraph.evaluation.printing import as_text
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["LeakReport", "Links", "count_leaks", "inverse_types", "same_pair_types"]
+__all__ = ["LeakReport", "Links", "check_also_remove", "count_leaks", "inverse_types", "same_pair_types"]
 
 Links: TypeAlias = Int64[np.ndarray, "2 _"]  # local rows of sources and targets
 

@@ -71,16 +71,15 @@ def rank_links(
     if excluded is not None and excluded.shape != scores.shape:
         raise SchemaError(f"Excluded pairs have shape {excluded.shape}, the scores {scores.shape}; they must agree.")
     better, equal, candidates = (np.empty(rows.size, dtype=np.int64) for _ in range(3))
-    step = max(1, _BLOCK // max(1, scores.shape[1]))
-    for start in range(0, rows.size, step):
-        part = slice(start, start + step)
-        row, column = rows[part], columns[part]
-        block, true = scores[row], scores[row, column][:, None]
-        free = np.ones(block.shape, dtype=bool) if excluded is None else ~excluded[row]
-        free[np.arange(row.size), column] = False
-        better[part] = ((block > true) & free).sum(axis=1)
-        equal[part] = ((block == true) & free).sum(axis=1)
-        candidates[part] = free.sum(axis=1) + 1
+    order = np.argsort(rows, kind="stable")
+    for mine in np.split(order, np.flatnonzero(np.diff(rows[order])) + 1) if rows.size else []:
+        row, column = rows[mine[0]], columns[mine]
+        free = np.ones(scores.shape[1], dtype=bool) if excluded is None else ~excluded[row]
+        pool = np.sort(scores[row, free])
+        below, upto = (np.searchsorted(pool, scores[row, column], side=side) for side in ("left", "right"))
+        better[mine] = pool.size - upto
+        equal[mine] = upto - below - free[column]
+        candidates[mine] = pool.size + 1 - free[column]
     return Ranks(better + 1, better + equal + 1, candidates)
 
 
@@ -141,7 +140,7 @@ class Separation(NamedTuple):
 
 
 def separate(positives: Float[np.ndarray, " p"], negatives: Float[np.ndarray, " q"]) -> Separation:
-    """Count, for each positive score, the negatives above it and equal to it, in O((p + q) log p).
+    """Count, for each positive score, the negatives above it and equal to it.
 
     Raises:
         SchemaError: no positives, no negatives, or a score that is not a number.
@@ -150,15 +149,13 @@ def separate(positives: Float[np.ndarray, " p"], negatives: Float[np.ndarray, " 
     check_scores(negatives)
     if not positives.size or not negatives.size:
         raise SchemaError(f"{positives.size} positives and {negatives.size} negatives: at least one of each is needed.")
-    levels, level = np.unique(positives, return_inverse=True)
-    reached, equal = np.zeros(levels.size + 1, dtype=np.int64), np.zeros(levels.size + 1, dtype=np.int64)
+    above, equal = np.zeros(positives.size, dtype=np.int64), np.zeros(positives.size, dtype=np.int64)
     for start in range(0, negatives.size, _BLOCK):
-        part = negatives[start : start + _BLOCK]
-        below, upto = np.searchsorted(levels, part, side="left"), np.searchsorted(levels, part, side="right")
-        reached += np.bincount(upto, minlength=levels.size + 1)  # a negative that reached u is >= the first u levels
-        equal += np.bincount(below[upto > below], minlength=levels.size + 1)
-    not_below = reached[::-1].cumsum()[::-1][1:]
-    return Separation(positives, (not_below - equal[:-1])[level], equal[:-1][level], negatives.size)
+        part = np.sort(negatives[start : start + _BLOCK])
+        below, upto = np.searchsorted(part, positives, side="left"), np.searchsorted(part, positives, side="right")
+        above += part.size - upto
+        equal += upto - below
+    return Separation(positives, above, equal, negatives.size)
 
 
 def auroc(labels: Bool[np.ndarray, " n"], scores: Float[np.ndarray, " n"]) -> float:

@@ -170,9 +170,9 @@ def _statistics(
     parts: list[Callable[[_Weights], Float[np.ndarray, "b k"]]] = []
     mean_candidates = {}
     for direction, (queries, link, turned) in task.directions.items():
-        matrices = [scores, task.excluded, task.excluded_others]
-        turn: Any = np.transpose if turned else np.asarray
-        matrix, excluded, others = map(turn, matrices)
+        matrix, excluded, others = scores, task.excluded, task.excluded_others
+        if turned:
+            matrix, excluded, others = (np.ascontiguousarray(m.T) for m in (matrix, excluded, others))
         ranks = rank_links(matrix, queries, excluded)
         found = rank_links(matrix, queries, others).realistic <= topn
         rank = ranks.realistic[:, None]
