@@ -16,9 +16,9 @@ from medgraph.artefact import Artefact, read_artefact, write_artefact
 from medgraph.data.schema import EdgeType
 from medgraph.errors import UnknownIdentifierError, nearest
 from medgraph.evaluation.calibration import PlattCalibrator, Reliability
-from medgraph.heads.repurposing.baselines import best_similarity, neighbour_cosine
 from medgraph.heads.repurposing.candidates import Candidate, Candidates
 from medgraph.heads.repurposing.scorer import LinkTask, Scores
+from medgraph.heads.repurposing.similarity import best_similarity, neighbour_cosines
 
 __all__ = ["LinkAnswers"]
 
@@ -58,8 +58,8 @@ class LinkAnswers:
         links = linked.astype(np.float64)
         novelty = np.stack(
             [
-                1 - best_similarity(neighbour_cosine(task, 0), links),
-                1 - best_similarity(neighbour_cosine(task, 1), links.T).T,
+                1 - best_similarity(neighbour_cosines(task, 0), links),
+                1 - best_similarity(neighbour_cosines(task, 1), links.T).T,
             ]
         )
         return cls(

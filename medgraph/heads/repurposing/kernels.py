@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 
 from medgraph.data.graph import EdgeIndex
-from medgraph.data.schema import EdgeType
 from medgraph.errors import SchemaError
-from medgraph.heads.repurposing.baselines import neighbour_cosine
 from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, PreparedScorer, Scores
+from medgraph.heads.repurposing.similarity import Cosines, mixed, neighbour_cosines
 
-__all__ = ["Kernel", "KroneckerRidge", "SharedNeighbours", "aligned_weights"]
+__all__ = ["KroneckerRidge", "SharedNeighbours", "aligned_weights"]
 
-Kernel = Float[np.ndarray, "n n"]
+LANDMARKS = 2000
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +27,9 @@ class KroneckerRidge(PreparedScorer):
     are summed with the non-negative weights that best explain which of its nodes share links (`aligned_weights`). The
     target side is mixed with the identity, so that a node's own links count more than its neighbours'.
 
+    A side of more than `LANDMARKS` nodes is regressed on its linked nodes and a sample of the others; the rest follow
+    through their similarity to these.
+
     Args:
         task: what is predicted.
         sources: kernels among the sources.
@@ -37,42 +39,44 @@ class KroneckerRidge(PreparedScorer):
     """
 
     task: LinkTask
-    sources: Sequence[Kernel]
-    targets: Sequence[Kernel]
+    sources: Sequence[Cosines]
+    targets: Sequence[Cosines]
     ridge: float = 1.0
     mixing: float = 0.5
 
     def score(self, links: EdgeIndex) -> Scores:
         """F for every pair, A being the matrix of `links`."""
         matrix = self.task.matrix(links)
-        if not self.sources or not self.targets:
+        if not self.sources or not self.targets or not links.size:
             return np.zeros(self.task.shape)
-        left = _combined(self.sources, aligned_weights(self.sources, matrix))
-        right = _combined(self.targets, aligned_weights(self.targets, matrix.T))
-        right = (1 - self.mixing) * np.eye(len(right)) + self.mixing * right
-        (spectrum_s, basis_s), (spectrum_t, basis_t) = (_spectrum(kernel) for kernel in (left, right))
-        outer = spectrum_s[:, None] * spectrum_t[None, :]
-        inner = outer / (outer + self.ridge) * (basis_s.T @ matrix @ basis_t)
-        return np.asarray(basis_s @ inner @ basis_t.T)
+        rows, columns = (_landmarks(m, self.task.seed) for m in (matrix, matrix.T))
+        left = mixed(self.sources, aligned_weights(self.sources, matrix), rows)
+        right = self.mixing * mixed(self.targets, aligned_weights(self.targets, matrix.T), columns)
+        right[columns, np.arange(columns.size)] = 1.0
+        (spectrum_s, basis_s), (spectrum_t, basis_t) = (_spectrum(k) for k in (left[rows], right[columns]))
+        inner = basis_s.T @ matrix[np.ix_(rows, columns)] @ basis_t
+        inner /= spectrum_s[:, None] * spectrum_t[None, :] + self.ridge
+        return np.asarray((left @ basis_s) @ inner @ (right @ basis_t).T)
 
 
-def _combined(kernels: Sequence[Kernel], weights: Float[np.ndarray, " k"]) -> Kernel:
-    total = np.zeros_like(kernels[0], dtype=np.float64)
-    for weight, kernel in zip(weights, kernels, strict=True):
-        if weight:
-            total += weight * kernel
-    np.fill_diagonal(total, 1.0)
-    return total
+def _landmarks(matrix: Scores, seed: int) -> Int64[np.ndarray, " k"]:
+    """All rows, or, where they are many, those with links and a sample of the others."""
+    n = len(matrix)
+    if n <= LANDMARKS:
+        return np.arange(n)
+    linked = matrix.any(axis=1)
+    others = np.random.default_rng([seed, n]).permutation(np.flatnonzero(~linked))
+    return np.sort(np.concatenate([np.flatnonzero(linked), others[: max(0, LANDMARKS - int(linked.sum()))]]))
 
 
-def _spectrum(kernel: Kernel) -> tuple[Float[np.ndarray, " n"], Kernel]:
+def _spectrum(kernel: Scores) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, "n n"]]:
     from scipy.linalg import eigh
 
     values, vectors = eigh(kernel, driver="evd", check_finite=False)
     return np.maximum(values, 0), vectors
 
 
-def aligned_weights(kernels: Sequence[Kernel], matrix: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " k"]:
+def aligned_weights(kernels: Sequence[Cosines], matrix: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " k"]:
     """Which non-negative mix of kernels best predicts that two nodes share links? Sums to one.
 
     Non-negative least squares from the kernels' values to the cosine of the two nodes' rows in `matrix`, over pairs of
@@ -86,7 +90,7 @@ def aligned_weights(kernels: Sequence[Kernel], matrix: Float[np.ndarray, "n m"])
     rows = matrix[linked] / np.linalg.norm(matrix[linked], axis=1, keepdims=True)
     i, j = np.triu_indices(linked.size, 1)
     shared = (rows @ rows.T)[i, j]
-    values = np.stack([kernel[np.ix_(linked, linked)][i, j] for kernel in kernels], axis=1)
+    values = np.stack([kernel.to(linked)[linked][i, j] for kernel in kernels], axis=1)
     values, shared = values - values.mean(axis=0), shared - shared.mean()
     gram = values.T @ values
     gram += 1e-6 * (np.trace(gram) or 1.0) * np.eye(len(kernels))
@@ -111,17 +115,11 @@ class SharedNeighbours(LinkScorer):
         """Compare nodes by each edge type that reaches them; types that join the relation's two ends count as well."""
         if self.ridge <= 0 or not 0 <= self.mixing <= 1:
             raise SchemaError(f"ridge={self.ridge}, mixing={self.mixing}: expected ridge > 0 and mixing in [0, 1].")
-        sources, targets = (list(_kernels(task, side).values()) for side in (0, 1))
-        return KroneckerRidge(task, sources, targets, self.ridge, self.mixing)
+        return KroneckerRidge(task, _kernels(task, 0), _kernels(task, 1), self.ridge, self.mixing)
 
 
-def _kernels(task: LinkTask, side: int) -> Mapping[EdgeType, Kernel]:
+def _kernels(task: LinkTask, side: int) -> list[Cosines]:
     node_type = (task.relation.source, task.relation.target)[side]
-    found = {}
-    for edge_type in task.graph.edge_types:
-        if node_type not in {edge_type.source, edge_type.target} or not task.graph.edges[edge_type].num_rows:
-            continue
-        kernel = neighbour_cosine(task, side, (edge_type,)).astype(np.float32)
-        if kernel.any():
-            found[edge_type] = kernel
-    return found
+    reaching = [e for e in task.graph.edge_types if node_type in {e.source, e.target}]
+    found = (neighbour_cosines(task, side, [edge_type]) for edge_type in reaching)
+    return [kernel for kernel in found if not kernel.empty]

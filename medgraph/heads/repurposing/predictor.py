@@ -27,7 +27,7 @@ from medgraph.heads.repurposing.negatives import Negatives, TypedNegatives
 from medgraph.heads.repurposing.path_counts import MetapathCounts
 from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, Scores
 from medgraph.heads.repurposing.stack import Stack, cross_fitted_quantiles, fit_stack, tail_quantile
-from medgraph.heads.repurposing.vectors import Encoder, VectorSimilarity
+from medgraph.heads.repurposing.vectors import Encoder, VectorSimilarity, vectors_or_encoder
 
 __all__ = ["LinkPredictor"]
 
@@ -87,7 +87,7 @@ class LinkPredictor:
     def _all_scorers(self) -> tuple[LinkScorer, ...]:
         given = [] if self.encoder is None else self.encoder
         encoders = given if isinstance(given, Sequence) else [given]
-        vectors = [VectorSimilarity(getattr(encoder, "embedding_", None) or encoder) for encoder in encoders]
+        vectors = [VectorSimilarity(vectors_or_encoder(encoder)) for encoder in encoders]
         return (*vectors, *self.scorers)
 
     # Fitting ---------------------------------------------------------------------------------------------------------

@@ -12,11 +12,12 @@ from jaxtyping import Float
 
 from medgraph.data.graph import KnowledgeGraph
 from medgraph.embeddings.embedding import Embedding
-from medgraph.errors import SchemaError
-from medgraph.heads.repurposing.kernels import Kernel, KroneckerRidge
+from medgraph.errors import NotFittedError, SchemaError
+from medgraph.heads.repurposing.kernels import KroneckerRidge
 from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, PreparedScorer
+from medgraph.heads.repurposing.similarity import Cosines
 
-__all__ = ["Encoder", "VectorSimilarity"]
+__all__ = ["Encoder", "VectorSimilarity", "vectors_or_encoder"]
 
 
 class Encoder(Protocol):
@@ -26,6 +27,16 @@ class Encoder(Protocol):
 
     def fit(self, graph: KnowledgeGraph) -> Any:
         """Learn `embedding_`."""
+
+
+def vectors_or_encoder(encoder: Embedding | Encoder) -> Embedding | Encoder:
+    """The embedding that a fitted encoder has learned; anything else as it is."""
+    if isinstance(encoder, Embedding):
+        return encoder
+    try:
+        return encoder.embedding_
+    except (AttributeError, NotFittedError):
+        return encoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +84,7 @@ class VectorSimilarity(LinkScorer):
         return KroneckerRidge(task, kernels[:1], kernels[1:], self.ridge, self.mixing)
 
 
-def _cosines(embedding: Embedding, ids: Sequence[str], node_type: str) -> Kernel:
+def _cosines(embedding: Embedding, ids: Sequence[str], node_type: str) -> Cosines:
     found = [row for row, id_ in enumerate(ids) if id_ in embedding]
     if not found:
         raise SchemaError(f"{embedding!r} has no vector for any of {len(ids):,} {node_type} nodes: a wrong graph?")
@@ -81,7 +92,4 @@ def _cosines(embedding: Embedding, ids: Sequence[str], node_type: str) -> Kernel
     vectors[found] = embedding.vectors_of(ids[row] for row in found)
     vectors[found] -= vectors[found].mean(axis=0)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = vectors / np.where(norms > 0, norms, 1)
-    cosines = np.maximum(unit @ unit.T, 0)
-    np.fill_diagonal(cosines, 0)
-    return np.asarray(cosines)
+    return Cosines(vectors / np.where(norms > 0, norms, 1))
