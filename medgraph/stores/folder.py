@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 from medgraph.artefact import atomic_file
 from medgraph.data.graph import KnowledgeGraph, Provenance
 from medgraph.data.schema import EdgeType, NodeType, Schema
-from medgraph.errors import FormatVersionError, StoreError, StoreUnavailableError
+from medgraph.errors import FormatVersionError, SchemaError, StoreError, StoreUnavailableError
 
 __all__ = ["FORMAT_VERSION", "Snapshot", "current", "new_snapshot", "read_graph", "write_graph"]
 
@@ -58,6 +58,8 @@ def _lock(file: IO[Any], exclusive: bool) -> bool:
         fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as fault:
+        raise StoreError(f"{file.name} cannot be locked ({fault.strerror}): keep the store on a local disk.") from None
     return True
 
 
@@ -83,6 +85,12 @@ def _edge_type(entry: Mapping[str, Any]) -> EdgeType:
     return EdgeType(entry["source"], entry["relation"], entry["target"])
 
 
+def _schema(manifest: Mapping[str, Any]) -> Schema:
+    edge_types = tuple(_edge_type(entry) for entry in manifest["edges"])
+    symmetric = frozenset(_edge_type(entry) for entry in manifest["edges"] if entry["symmetric"])
+    return Schema(tuple(manifest["nodes"]), edge_types, symmetric)
+
+
 def _read_manifest(folder: Path) -> dict[str, Any] | None:
     """The manifest in `folder`; None where there is no graph yet. Raises StoreError, FormatVersionError."""
     try:
@@ -100,6 +108,8 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
         raise StoreError(f"{folder / _MANIFEST} cannot be read: {fault}") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise StoreError(f"{folder} is no graph store: its {_MANIFEST} does not say format {FORMAT!r}.")
+    if not isinstance(manifest.get("format_version"), int) or not isinstance(manifest.get("snapshot"), str):
+        raise StoreError(f"{folder / _MANIFEST} was damaged: it names no format version or no snapshot.")
     if manifest["format_version"] > FORMAT_VERSION:
         raise FormatVersionError(
             f"{folder} has graph format {manifest['format_version']}, written by medgraph {manifest.get('medgraph')}; "
@@ -126,10 +136,14 @@ def current(folder: Path) -> Snapshot | None:
             if _read_manifest(folder) == manifest:
                 raise StoreError(f"{folder} names {path.name}, which is not there: the store was damaged.") from None
             continue
+        except OSError as fault:
+            raise StoreError(f"{path} cannot be opened: {fault.strerror}.") from None
         if _lock(held, exclusive=False) and (path / "lock").exists():
-            symmetric = frozenset(_edge_type(entry) for entry in manifest["edges"] if entry["symmetric"])
-            edge_types = tuple(_edge_type(entry) for entry in manifest["edges"])
-            return Snapshot(path, manifest, Schema(tuple(manifest["nodes"]), edge_types, symmetric), held)
+            try:
+                return Snapshot(path, manifest, _schema(manifest), held)
+            except (KeyError, TypeError, SchemaError) as fault:
+                held.close()
+                raise StoreError(f"{folder / _MANIFEST} was damaged: {fault!r}.") from None
         held.close()
     raise StoreUnavailableError(f"{folder} is being rewritten faster than it can be opened; try again.")
 
@@ -184,8 +198,8 @@ def new_snapshot(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         StoreUnavailableError: another process is writing here; it is named.
         StoreError: the folder holds something else.
     """
+    _read_manifest(folder)  # refuses what is not ours before anything is made in it
     folder.mkdir(parents=True, exist_ok=True)
-    before = _read_manifest(folder)
     with (folder / "lock").open("a+", encoding="utf-8") as lock:
         if not _lock(lock, exclusive=True):
             lock.seek(0)

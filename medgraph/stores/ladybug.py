@@ -8,7 +8,6 @@ queries and is made anew from the Parquet whenever the graph is written.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -16,21 +15,21 @@ from typing import Any, Self
 
 import ladybug
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from medgraph.data.graph import KnowledgeGraph
 from medgraph.data.schema import EdgeType, NodeType, Schema
 from medgraph.errors import SchemaError, StoreError, StoreUnavailableError, UnknownIdentifierError, nearest
 from medgraph.stores import folder as folders
 from medgraph.stores.base import NEIGHBOURS
-from medgraph.stores.cypher import check_reading, edge_pattern, label, plain_parameters, property_name
+from medgraph.stores.cypher import check_reading, edge_pattern, plain_parameters
+from medgraph.stores.ladybug_tables import ADDRESS_SPACE, build_database, check_tables, first_line
 from medgraph.stores.search import NameIndex
 
 __all__ = ["LadybugStore"]
 
 _DATABASE = "graph.lbug"
 _NAMES = "names"
-_ADDRESS_SPACE = 1 << 38  # bytes of address space an open database reserves; the engine's own 8 TB allows 16 at once
-_RESERVED = {"_id", "_label", "_src", "_dst"}
 
 
 class LadybugStore:
@@ -78,11 +77,11 @@ class LadybugStore:
         self._check_open()
         if self.read_only:
             raise StoreUnavailableError(f"{self.path} was opened read-only; open it without read_only=True to write.")
-        _check_tables(graph.schema)
+        check_tables(graph.schema)
         try:
             with folders.new_snapshot(self.path) as (path, manifest):
                 manifest.update(folders.write_graph(path, graph), engine=_engine())
-                _build(path / _DATABASE, graph)
+                build_database(path / _DATABASE, graph)
                 NameIndex.build(graph).save(path / _NAMES)
                 self._release()
         except OSError as fault:
@@ -123,12 +122,12 @@ class LadybugStore:
         wanted = schema.edge_types if edge_types is None else tuple(dict.fromkeys(map(schema.require, edge_types)))
         if limit is not None and limit < 1:
             raise SchemaError(f"limit is {limit!r}; expected at least 1, or None for all.")
-        where = "MATCH (a {id: $id}) RETURN label(a) AS node_type"
-        found = self.query(where, id=id) if schema.node_types else pa.table({})
-        if not found.num_rows:
-            ids = self._index().nodes.column("id").to_pylist()
+        nodes = self._index().nodes
+        row = pc.index(nodes.column("id"), str(id)).as_py()
+        if row < 0:
+            ids = nodes.column("id").to_pylist()
             raise UnknownIdentifierError(f"{id!r} is not in this store ({len(ids):,} nodes).{nearest(str(id), ids)}")
-        node_type = found.column("node_type")[0].as_py()
+        node_type = nodes.column("node_type")[row].as_py()
         parts = [NEIGHBOURS.empty_table()]
         for edge_type in wanted:
             both = edge_type in schema.symmetric
@@ -147,7 +146,7 @@ class LadybugStore:
                     "node_type": edge_type.source if other == "a" else edge_type.target,
                 }
                 for name, value in fixed.items():
-                    rows = rows.append_column(name, pa.array([value] * rows.num_rows, pa.string()))
+                    rows = rows.append_column(name, pa.repeat(value, rows.num_rows))
                 parts.append(rows.select(NEIGHBOURS.names).cast(NEIGHBOURS))
         table = pa.concat_tables(parts)
         table = table.sort_by([(name, "ascending") for name in ("relation", "direction", "id", "node_type")])
@@ -189,7 +188,11 @@ class LadybugStore:
 
     def _index(self) -> NameIndex:
         if self._names is None:
-            self._names = NameIndex.load(self._current().path / _NAMES)
+            path = self._current().path / _NAMES
+            try:
+                self._names = NameIndex.load(path)
+            except (OSError, pa.ArrowInvalid) as fault:
+                raise StoreError(f"{path} cannot be read: {fault} store.write(store.read()) renews it.") from None
         return self._names
 
     def _connected(self) -> ladybug.Connection:
@@ -203,11 +206,11 @@ class LadybugStore:
                 )
             try:
                 path = snapshot.path / _DATABASE
-                self._database = ladybug.Database(path, read_only=True, max_db_size=_ADDRESS_SPACE)
+                self._database = ladybug.Database(path, read_only=True, max_db_size=ADDRESS_SPACE)
                 self._connection = ladybug.Connection(self._database)
             except RuntimeError as fault:
                 raise StoreError(
-                    f"{path} cannot be opened: {_first_line(fault)} The graph itself is kept apart: "
+                    f"{path} cannot be opened: {first_line(fault)} The graph itself is kept apart: "
                     "store.write(store.read()) renews the database."
                 ) from None
         return self._connection
@@ -223,7 +226,7 @@ class LadybugStore:
 
     def _explained(self, fault: Exception, cypher: str) -> str:
         """The engine's first line, the query, and what to do where we know."""
-        message, schema = _first_line(fault), self.schema
+        message, schema = first_line(fault), self.schema
         labels = {*schema.node_types, *(edge_type.relation for edge_type in schema.edge_types)}
         hint = ""
         if missing := re.search(r"Table (\w+) does not exist", message):
@@ -233,113 +236,6 @@ class LadybugStore:
         return f"{message}{hint} In: {cypher}"
 
 
-def _first_line(fault: Exception) -> str:
-    return (str(fault).splitlines() or [type(fault).__name__])[0]
-
-
 def _engine() -> dict[str, Any]:
     version = ladybug.Database.get_storage_version()
     return {"name": "ladybug", "version": ladybug.__version__, "storage_version": version}
-
-
-def _check_tables(schema: Schema) -> None:
-    """Ladybug keeps node types and relations in one list of tables, and takes Gene and gene for one name."""
-    taken: dict[str, str] = {}
-    kinds = [(one, "node type") for one in schema.node_types]
-    kinds += [(one, "relation") for one in sorted({edge_type.relation for edge_type in schema.edge_types})]
-    for name, what in kinds:
-        other = taken.setdefault(name.lower(), f"{what} {name!r}")
-        if other != f"{what} {name!r}":
-            raise StoreError(f"Ladybug cannot tell {what} {name!r} from {other}: rename one of them.")
-
-
-def _column_type(given: pa.DataType) -> str:
-    if pa.types.is_list(given):
-        return "STRING[]"
-    return {pa.string(): "STRING", pa.int64(): "INT64", pa.float64(): "DOUBLE", pa.bool_(): "BOOL"}[given]
-
-
-def _property_names(columns: Iterable[str]) -> dict[str, str]:
-    """What each column is called in Cypher: its own name, or one that Ladybug can tell from the others."""
-    names: dict[str, str] = {}
-    taken = set(_RESERVED)
-    for column in columns:
-        name = column.replace("\0", "") or "unnamed"
-        while name.lower() in taken:
-            name += "_"
-        taken.add(name.lower())
-        names[column] = name
-    return names
-
-
-def _relation_columns(graph: KnowledgeGraph, edge_types: list[EdgeType]) -> dict[str, pa.DataType]:
-    """The properties of one relation over all type pairs that it joins; an empty column takes any type."""
-    columns: dict[str, pa.DataType] = {}
-    for edge_type in edge_types:
-        table = graph.edges[edge_type]
-        for field in table.schema:
-            empty = table.column(field.name).null_count == table.num_rows
-            known = columns.get(field.name)
-            if known is None or (known != field.type and known == pa.null()):
-                columns[field.name] = pa.null() if empty else field.type
-            elif known != field.type and not empty:
-                raise StoreError(
-                    f"Ladybug keeps one type for a property of a relation: {field.name!r} of {edge_type.relation!r} is "
-                    f"{known} in one edge type and {field.type} in {edge_type}. Rename or convert one of them."
-                )
-    del columns["source"], columns["target"]
-    return {name: pa.string() if given == pa.null() else given for name, given in columns.items()}
-
-
-def _build(path: Path, graph: KnowledgeGraph) -> None:
-    """Make the database of a graph: a table per node type, a table group per relation, filled by COPY from Arrow."""
-    database = ladybug.Database(path, max_db_size=_ADDRESS_SPACE, auto_checkpoint=False)
-    connection = ladybug.Connection(database)
-
-    def declared(columns: dict[str, pa.DataType]) -> str:
-        return "".join(f", {property_name(name)} {_column_type(kind)}" for name, kind in columns.items())
-
-    try:
-        for node_type, table in graph.nodes.items():
-            names = _property_names(table.column_names)
-            rows = table.rename_columns([names[name] for name in table.column_names])
-            columns = {field.name: field.type for field in rows.schema if field.name != "id"}
-            connection.execute(
-                f"CREATE NODE TABLE {label(node_type)}(`id` STRING{declared(columns)}, PRIMARY KEY(`id`))"
-            )
-            connection.execute(f"COPY {label(node_type)} FROM $rows", {"rows": rows})
-        relations = defaultdict(list)
-        for edge_type in graph.edge_types:
-            relations[edge_type.relation].append(edge_type)
-        ids = {node_type: table.column("id").combine_chunks() for node_type, table in graph.nodes.items()}
-        for relation, edge_types in relations.items():
-            columns = _relation_columns(graph, edge_types)
-            names = _property_names(["source", "target", *columns])
-            pairs = ", ".join(f"FROM {label(one.source)} TO {label(one.target)}" for one in edge_types)
-            stored = {names[name]: kind for name, kind in columns.items()}
-            connection.execute(f"CREATE REL TABLE {label(relation, 'relation')}({pairs}{declared(stored)})")
-            for edge_type in edge_types:
-                table = graph.edges[edge_type]
-                ends = {
-                    end: ids[node_type].take(table.column(end).combine_chunks())
-                    for end, node_type in (("source", edge_type.source), ("target", edge_type.target))
-                }
-                rest = {names[name]: _column(table, name, kind) for name, kind in columns.items()}
-                connection.execute(
-                    f"COPY {label(relation, 'relation')} FROM $rows "
-                    f"(from='{edge_type.source}', to='{edge_type.target}')",
-                    {"rows": pa.table({**ends, **rest})},
-                )
-        connection.execute("CHECKPOINT")
-    except RuntimeError as fault:
-        raise StoreError(f"Ladybug could not take the graph in: {_first_line(fault)}") from fault
-    finally:
-        connection.close()
-        database.close()
-
-
-def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.ChunkedArray | pa.Array:
-    """A property of an edge table, or as many nulls where it has none."""
-    if name in table.column_names and table.schema.field(name).type == kind:
-        return table.column(name)
-    return pa.nulls(table.num_rows, kind)

@@ -26,7 +26,7 @@ from medgraph.stores import open_store
 
 STEPS = {
     "tables": "medgraph.stores.folder._sha256",
-    "database": "medgraph.stores.ladybug._property_names",
+    "database": "medgraph.stores.ladybug_tables._property_names",
     "index": "medgraph.stores.search.NameIndex.save",
     "fsync": "medgraph.stores.folder._make_durable",
     "swap": "medgraph.artefact._fsync",
@@ -213,7 +213,18 @@ def test_a_file(tmp_path: Path) -> None:
         open_store(tmp_path / "graph")
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", '{"format": "medgraph artefact"}', "no json", "\udcff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[]",
+        '{"format": "medgraph artefact"}',
+        "no json",
+        "\udcff",
+        '{"format": "medgraph graph"}',
+        '{"format": "medgraph graph", "format_version": "1"}',
+    ],
+)
 def test_a_manifest_of_something_else(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(StoreError, match=r"manifest.json"):
@@ -226,6 +237,16 @@ def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"format_version": 99, "medgraph": "9.0"}))
     with pytest.raises(FormatVersionError, match=r"graph format 99, written by medgraph 9.0.*Upgrade"):
+        open_store(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"nodes": None}, {"edges": [{}]}, {"nodes": {"../x": {}}}, {"snapshot": "graph-9"}])
+def test_a_damaged_manifest(tmp_path: Path, change: dict[str, object]) -> None:
+    with open_store(tmp_path) as store:
+        store.write(a_graph(5))
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest | change))
+    with pytest.raises(StoreError, match=r"was damaged"):
         open_store(tmp_path)
 
 

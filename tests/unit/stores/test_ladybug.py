@@ -97,6 +97,17 @@ def test_a_damaged_database_leaves_the_graph_readable(tmp_path: Path) -> None:
         assert store.query("MATCH (n) RETURN n.id AS id")["id"].to_pylist() == ["A:1"]
 
 
+def test_a_damaged_index_leaves_the_graph_readable(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        store.write(KnowledgeGraph({"A": ONE}))
+    (tmp_path / "graph-000001" / "names" / "words.arrow").write_bytes(b"no index")
+    with open_store(tmp_path) as store:
+        with pytest.raises(StoreError, match="renews it"):
+            store.search("a")
+        store.write(store.read())
+        assert store.search("a")["id"].to_pylist() == ["A:1"]
+
+
 def test_many_stores_open_at_once(tmp_path: Path) -> None:
     with open_store(tmp_path) as store:
         store.write(KnowledgeGraph({"A": ONE}))
