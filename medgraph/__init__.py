@@ -12,27 +12,105 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from medgraph.data.graph import KnowledgeGraph, Provenance
     from medgraph.data.schema import EdgeType, Schema
+    from medgraph.embeddings.decoders import Bilinear, ComplEx, DistMult, InnerProduct
     from medgraph.embeddings.embedding import Embedding
+    from medgraph.embeddings.skipgram import SkipGram
+    from medgraph.embeddings.skipgram_gensim import GensimBackend
+    from medgraph.embeddings.skipgram_torch import TorchBackend
+    from medgraph.embeddings.vgae import VGAE
+    from medgraph.embeddings.walks import MetapathWalks, Node2VecWalks, RelationBalancedWalks, UniformWalks
     from medgraph.errors import MedgraphError
+    from medgraph.evaluation.protocol import evaluate_links
+    from medgraph.evaluation.report import Report
+    from medgraph.evaluation.splits import EdgeSplit, split_edges
+    from medgraph.evaluation.summary import combine
+    from medgraph.explain.paths import explain_paths
+    from medgraph.explore.maps import map_embedding
+    from medgraph.explore.neighbourhood import neighbourhood
+    from medgraph.heads.repurposing.baselines import DegreePrior, NearestNeighbour
+    from medgraph.heads.repurposing.kernels import SharedNeighbours
+    from medgraph.heads.repurposing.path_counts import MetapathCounts
+    from medgraph.heads.repurposing.predictor import LinkPredictor
+    from medgraph.heads.repurposing.vectors import VectorSimilarity
+    from medgraph.loading import list_loaders, load
+    from medgraph.stores import open_store
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "Bilinear": "medgraph.embeddings.decoders",
+    "ComplEx": "medgraph.embeddings.decoders",
+    "DegreePrior": "medgraph.heads.repurposing.baselines",
+    "DistMult": "medgraph.embeddings.decoders",
+    "EdgeSplit": "medgraph.evaluation.splits",
     "EdgeType": "medgraph.data.schema",
     "Embedding": "medgraph.embeddings.embedding",
+    "GensimBackend": "medgraph.embeddings.skipgram_gensim",
+    "InnerProduct": "medgraph.embeddings.decoders",
     "KnowledgeGraph": "medgraph.data.graph",
+    "LinkPredictor": "medgraph.heads.repurposing.predictor",
     "MedgraphError": "medgraph.errors",
+    "MetapathCounts": "medgraph.heads.repurposing.path_counts",
+    "MetapathWalks": "medgraph.embeddings.walks",
+    "NearestNeighbour": "medgraph.heads.repurposing.baselines",
+    "Node2VecWalks": "medgraph.embeddings.walks",
     "Provenance": "medgraph.data.graph",
+    "RelationBalancedWalks": "medgraph.embeddings.walks",
+    "Report": "medgraph.evaluation.report",
     "Schema": "medgraph.data.schema",
+    "SharedNeighbours": "medgraph.heads.repurposing.kernels",
+    "SkipGram": "medgraph.embeddings.skipgram",
+    "TorchBackend": "medgraph.embeddings.skipgram_torch",
+    "UniformWalks": "medgraph.embeddings.walks",
+    "VGAE": "medgraph.embeddings.vgae",
+    "VectorSimilarity": "medgraph.heads.repurposing.vectors",
+    "combine": "medgraph.evaluation.summary",
+    "evaluate_links": "medgraph.evaluation.protocol",
+    "explain_paths": "medgraph.explain.paths",
+    "list_loaders": "medgraph.loading",
+    "load": "medgraph.loading",
+    "map_embedding": "medgraph.explore.maps",
+    "neighbourhood": "medgraph.explore.neighbourhood",
+    "open_store": "medgraph.stores",
+    "split_edges": "medgraph.evaluation.splits",
 }
 
 __all__ = [
+    "VGAE",
+    "Bilinear",
+    "ComplEx",
+    "DegreePrior",
+    "DistMult",
+    "EdgeSplit",
     "EdgeType",
     "Embedding",
+    "GensimBackend",
+    "InnerProduct",
     "KnowledgeGraph",
+    "LinkPredictor",
     "MedgraphError",
+    "MetapathCounts",
+    "MetapathWalks",
+    "NearestNeighbour",
+    "Node2VecWalks",
     "Provenance",
+    "RelationBalancedWalks",
+    "Report",
     "Schema",
+    "SharedNeighbours",
+    "SkipGram",
+    "TorchBackend",
+    "UniformWalks",
+    "VectorSimilarity",
+    "combine",
+    "evaluate_links",
+    "explain_paths",
+    "list_loaders",
+    "load",
+    "map_embedding",
+    "neighbourhood",
+    "open_store",
+    "split_edges",
 ]
 
 

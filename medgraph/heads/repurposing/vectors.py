@@ -23,7 +23,9 @@ __all__ = ["Encoder", "VectorSimilarity", "vectors_or_encoder"]
 class Encoder(Protocol):
     """A graph in, an embedding out: `SkipGram`, `VGAE`, or yours."""
 
-    embedding_: Embedding
+    @property
+    def embedding_(self) -> Embedding:
+        """The vectors, once fitted."""
 
     def fit(self, graph: KnowledgeGraph) -> Any:
         """Learn `embedding_`."""
