@@ -141,8 +141,12 @@ class _Nodes:
             first = np.unique(ids.dictionary_encode().indices.to_numpy(), return_index=True)[1]
             again = int(np.setdiff1d(np.arange(len(ids)), first)[0])
             raise file.fault(f"{ids[again].as_py()!r} stands in the file twice; ids must be unique.", again, "id")
+        try:
+            tables = {node_type: columns.table() for node_type, columns in parts.items()}
+        except pa.ArrowException as fault:
+            raise MalformedInputError(f"the nodes do not fit in tables: {fault}", file.path) from None
         return cls(
-            {node_type: columns.table() for node_type, columns in parts.items()},
+            tables,
             tuple(numbers),
             raw,
             ids,
@@ -196,7 +200,8 @@ class _Edges:
         kinds = len(self.nodes.node_types)
         kind = [self.nodes.type_number[end] for end in ends]
         key = (kind[0] * len(names) + predicates.indices.to_numpy()) * kinds + kind[1]
-        rest = table.drop_columns(["subject", "predicate", "object"])
+        used = {"subject", "predicate", "object", "negated"}  # of those that stay, none is negated
+        rest = table.select([name for name in table.column_names if name not in used])
         rest = rest.rename_columns([f"{n}_stated" if n in {"source", "target"} else n for n in rest.column_names])
         order = np.argsort(key, kind="stable")
         order = order[keep[order]]

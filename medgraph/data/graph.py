@@ -288,6 +288,7 @@ class KnowledgeGraph:
             tables,
             self.symmetric & tables.keys(),
             self.provenance,
+            self.skipped,
         )
 
     def merge(self, other: KnowledgeGraph) -> KnowledgeGraph:

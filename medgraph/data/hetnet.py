@@ -123,15 +123,19 @@ class _JsonReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stream = io.TextIOWrapper(io.BufferedReader(open_bytes(path)), "utf-8-sig", newline="")
-        self._text, self._at, self._lines_before, self._ended = "", 0, 1, False
+        self._text, self._at, self._ended = "", 0, False
+        self._line, self._counted = 1, 0  # the line on which character `_counted` stands
         self._decoder = json.JSONDecoder()
 
     def close(self) -> None:
         self._stream.close()
 
     def line(self) -> int:
+        """On which line does the next value begin?"""
         self._skip_space()
-        return self._lines_before + self._text.count("\n", 0, self._at)
+        self._line += self._text.count("\n", self._counted, self._at)
+        self._counted = self._at
+        return self._line
 
     def follows(self, character: str) -> bool:
         """Is this the next character? If so, go past it."""
@@ -178,15 +182,16 @@ class _JsonReader:
             self._fill()
 
     def _fill(self) -> None:
-        self._lines_before += self._text.count("\n", 0, self._at)
+        self._line += self._text.count("\n", self._counted, self._at)
+        self._counted = 0
         try:
             more = self._stream.read(_BLOCK)
         except UnicodeDecodeError:
             problem = "not UTF-8 text after this line. Convert it with iconv -t UTF-8."
-            raise MalformedInputError(problem, self._path, self._lines_before) from None
+            raise MalformedInputError(problem, self._path, self._line) from None
         except READ_FAULTS as fault:
             problem = f"cannot be read past this line, a broken or truncated file? {str(fault)[:300]}"
-            raise MalformedInputError(problem, self._path, self._lines_before) from None
+            raise MalformedInputError(problem, self._path, self._line) from None
         self._text, self._at, self._ended = self._text[self._at :] + more, 0, not more
 
 
@@ -196,7 +201,7 @@ def _properties(data: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
         if key in {"source", "sources"}:
             result.setdefault("sources", []).extend(value if isinstance(value, list) else [value])
         elif key == "pubmed_ids":
-            result["pmids"] = [str(number) for number in value]
+            result["pmids"] = [str(number) for number in value] or None
         elif value is not None and value != []:
             result[f"{key}_stated" if key in row else key] = value
     return result

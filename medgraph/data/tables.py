@@ -127,7 +127,7 @@ def _canonical_order(source: _Rows, target: _Rows, properties: pa.Table) -> _Row
         text[tied] = [repr(sorted(row.items())) for row in properties.take(pa.array(order[tied])).to_pylist()]
         group = np.concatenate([[0], np.cumsum(~same)])
         rows = np.flatnonzero(tied)
-        order[rows] = order[rows[np.lexsort((text[rows].astype(str), group[rows]))]]
+        order[rows] = order[rows[np.lexsort((np.unique(text[rows], return_inverse=True)[1], group[rows]))]]
     return order
 
 
@@ -211,14 +211,16 @@ def merge_edges(
     if left is None:
         return right
 
-    def keys(table: pa.Table) -> list[tuple[int, int]]:
-        pairs = zip(table.column("source").to_numpy().tolist(), table.column("target").to_numpy().tolist(), strict=True)
-        return [(min(p), max(p)) if symmetric else p for p in pairs]
+    ends_of = [table.column(name) for table in (left, right) for name in ("source", "target")]
+    width = 1 + max(pc.max(column).as_py() or 0 for column in ends_of)
 
-    first: dict[tuple[int, int], int] = {}
-    for row, key in enumerate(keys(left)):
-        first.setdefault(key, row)
-    twin = np.array([first.get(key, -1) for key in keys(right)], dtype=np.int64)
+    def keys(table: pa.Table) -> pa.Array:
+        source, target = (table.column(name).to_numpy() for name in ("source", "target"))
+        if symmetric:
+            source, target = np.minimum(source, target), np.maximum(source, target)
+        return pa.array(source * width + target)
+
+    twin = pc.fill_null(pc.index_in(keys(right), value_set=keys(left)), -1).to_numpy().astype(np.int64)
     union = _unified(left, right.filter(pa.array(twin < 0)), f"edge type {edge_type}")
     for name in union.column_names:
         if pa.types.is_list(union.schema.field(name).type) and name in right.column_names and (twin >= 0).any():
