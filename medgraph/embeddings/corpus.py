@@ -39,6 +39,10 @@ class Corpus(Protocol):
         """Into how many batches of about that many tokens is the corpus cut?"""
         ...
 
+    def largest(self, batch_tokens: int) -> int:
+        """How many tokens can a batch have?"""
+        ...
+
     def batch(self, number: int, batch_tokens: int, device: torch.device) -> Stream:
         """One batch."""
         ...
@@ -61,6 +65,10 @@ class WalkCorpus(Corpus):
     def cut(self, batch_tokens: int) -> int:
         """Batches of whole walks."""
         return -(-len(self.sampler) // self._per_batch(batch_tokens))
+
+    def largest(self, batch_tokens: int) -> int:
+        """Full-length walks; one at least."""
+        return self._per_batch(batch_tokens) * self.sampler.walks.length
 
     def batch(self, number: int, batch_tokens: int, device: torch.device) -> Stream:
         """The walks of one batch."""
@@ -94,7 +102,7 @@ class SequenceCorpus(Corpus):
             lengths.append(len(flat) - before)
         if not flat:
             raise SchemaError("There is no id in these sequences.")
-        self.ids, self.num_tokens = tuple(numbers), len(numbers)
+        self.ids, self.num_tokens = tuple(map(str, numbers)), len(numbers)
         self._flat = torch.tensor(flat)
         self._ends = np.cumsum(lengths)
         self._cut_at: tuple[int, list[int]] = (0, [])
@@ -115,6 +123,10 @@ class SequenceCorpus(Corpus):
     def cut(self, batch_tokens: int) -> int:
         """Batches of whole sequences where they fit."""
         return len(self._cuts(batch_tokens)) - 1
+
+    def largest(self, batch_tokens: int) -> int:
+        """A sequence that is longer is cut."""
+        return batch_tokens
 
     def batch(self, number: int, batch_tokens: int, device: torch.device) -> Stream:
         """The sequences of one batch."""

@@ -31,7 +31,8 @@ class TorchBackend:
     """Skip-gram on any device, by the training loop: exact resume, several processes.
 
     Args:
-        batch_tokens: tokens between two updates of the vectors.
+        batch_tokens: tokens between two updates of the vectors; at most four times as many as there are ids, so that a
+            small vocabulary is not moved in too few steps.
         block: centres that share a product and its noise words.
         noise: noise words per block.
         curvature: how much of a step is taken back when the same vector is moved again within a batch: an update that
@@ -93,18 +94,19 @@ class _SkipGramTask(Task):
         place = torch.arange(block + 2 * reach, device=device)
         self._distance = (place[None, :] - reach - torch.arange(block, device=device)[:, None]).abs()
         self._weight_sums = torch.zeros(corpus.num_tokens, device=device)
-        self._blocks = -(-backend.batch_tokens // block)
+        self._batch_tokens = max(block, min(backend.batch_tokens, 4 * int((kept > 0).sum())))
+        self._blocks = -(-corpus.largest(self._batch_tokens) // block)
 
     def batches(self, epoch: int) -> Sequence[int]:  # noqa: ARG002 (the same in every epoch)
         """Numbers of the corpus's batches."""
-        return range(self.corpus.cut(self.backend.batch_tokens))
+        return range(self.corpus.cut(self._batch_tokens))
 
     @torch.no_grad()
     def losses(self, batch: int, progress: float) -> Mapping[str, Tensor]:
         """Move the vectors by one batch; the loss is the mean over its pairs."""
         model, reach, block = self.model, self.model.window, self.backend.block
         alpha = model.alpha - (model.alpha - model.min_alpha) * progress
-        stream = self._subsampled(self.corpus.batch(batch, self.backend.batch_tokens, self.device))
+        stream = self._subsampled(self.corpus.batch(batch, self._batch_tokens, self.device))
         blocks = -(-stream.tokens.numel() // block) if distributed.world_size() == 1 else self._blocks
         tail = blocks * block - stream.tokens.numel()
         tokens = functional.pad(stream.tokens, (reach, reach + tail))
