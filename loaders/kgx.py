@@ -44,7 +44,8 @@ def load(
 
     A node's type is its category; of several, the first that is not one of Biolink's umbrella terms such as
     `NamedThing`. `biolink:` is dropped from categories and predicates. Ids are brought to their normal form. All
-    columns are kept: Biolink's multi-valued slots are lists, `weight` is a number, and TSV's other columns are text.
+    columns that have a value are kept: Biolink's multi-valued slots are lists, `weight` is a number, and TSV's other
+    columns are text.
     Edges with `negated` true say what is not so: they are left out and counted in `skipped`, as are the second copies
     of symmetric edges that a file holds in both directions. The edge file is streamed.
 
@@ -111,7 +112,7 @@ class _Nodes:
 
     @classmethod
     def read(cls, file: Records) -> _Nodes:
-        parts: dict[str, GrowingTable] = defaultdict(lambda: GrowingTable(LISTS))
+        parts: dict[str, GrowingTable] = defaultdict(lambda: GrowingTable(("id", "name"), LISTS))
         raw_parts, id_parts, number_parts, row_parts = [], [], [], []
         numbers: dict[str, int] = {}
         first_row = 0
@@ -172,7 +173,9 @@ class _Edges:
     nodes: _Nodes
     symmetric: frozenset[str]
     skip_dangling: bool
-    parts: dict[EdgeType, GrowingTable] = field(default_factory=lambda: defaultdict(lambda: GrowingTable(LISTS)))
+    parts: dict[EdgeType, GrowingTable] = field(
+        default_factory=lambda: defaultdict(lambda: GrowingTable(("source", "target"), LISTS))
+    )
     skipped: Counter[str] = field(default_factory=Counter)
     relations: dict[str, str] = field(default_factory=dict)
 
@@ -180,6 +183,9 @@ class _Edges:
         return edge_type.relation in self.symmetric and edge_type.source == edge_type.target
 
     def add(self, table: pa.Table, file: Records, first_row: int) -> None:
+        if "weight" in table.column_names:
+            weight = _numbers(table["weight"].combine_chunks(), file, first_row)
+            table = table.set_column(table.column_names.index("weight"), "weight", weight)
         keep = np.ones(len(table), dtype=bool)
         if "negated" in table.column_names:
             negated = pc.is_in(pc.utf8_lower(table["negated"].cast(pa.string())), pa.array(["true", "1"]))
@@ -196,6 +202,8 @@ class _Edges:
             self.skipped[_DANGLING] += int((missing & keep).sum())
             keep &= ~missing
         predicates = _filled(table, "predicate", file, first_row).dictionary_encode()
+        if not keep.any():
+            return
         names = [self._relation(name, predicates, file, first_row) for name in predicates.dictionary.to_pylist()]
         kinds = len(self.nodes.node_types)
         kind = [self.nodes.type_number[end] for end in ends]
@@ -214,8 +222,7 @@ class _Edges:
             part = {"source": self.nodes.row[ends[0][mine]], "target": self.nodes.row[ends[1][mine]]}
             properties = rest.take(pa.array(mine))
             columns = {name: properties[name] for name in rest.column_names}
-            given = {name: values for name, values in columns.items() if values.null_count < len(values)}
-            self.parts[edge_type].add(pa.table({**part, **given}), file)
+            self.parts[edge_type].add(pa.table({**part, **columns}), file)
 
     def tables(self, file: Records) -> dict[EdgeType, pa.Table]:
         """The finished tables; consumes the parts."""
@@ -289,6 +296,22 @@ def _filled(table: pa.Table, column: str, file: Records, first_row: int) -> pa.A
     if (bad := _first(pc.fill_null(pc.equal(values, ""), True))) is not None:
         raise file.fault("an empty cell.", first_row + bad, column)
     return values
+
+
+def _numbers(values: pa.Array, file: Records, first_row: int) -> pa.Array:
+    """The column `weight`, from numbers or from text."""
+    if pa.types.is_string(values.type):
+        values = pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
+    try:
+        return values.cast(pa.float64())
+    except pa.ArrowException:
+        for row, value in enumerate(values):
+            try:
+                value.cast(pa.float64())
+            except pa.ArrowException:
+                problem = f"expected a number, not {repr(value.as_py())[:80]}."
+                raise file.fault(problem, first_row + row, "weight") from None
+        raise MalformedInputError(f"expected numbers, not {values.type}.", file.path, None, "weight") from None
 
 
 def _unreadable(text: str, file: Records, row: int, column: str) -> MalformedInputError:

@@ -30,9 +30,11 @@ class GrowingTable:
     """A table that grows by parts whose columns and types may differ.
 
     Args:
+        keep: columns that stay even if no row has a value.
         lists: columns that hold several values, parted by | where they are text.
     """
 
+    keep: Collection[str]
     lists: Collection[str] = ()
     rows: int = 0
     columns: dict[str, list[pa.Array]] = field(default_factory=dict)
@@ -47,10 +49,12 @@ class GrowingTable:
         self.rows += len(table)
 
     def table(self) -> pa.Table:
-        """The whole, each column in one piece; consumes the parts, so that nothing is held twice for long."""
+        """The whole, less columns without a value; consumes the parts, so that nothing is held twice for long."""
         result = {}
         for name in list(self.columns):
             chunks = self.columns.pop(name)
+            if name not in self.keep and all(chunk.null_count == len(chunk) for chunk in chunks):
+                continue
             kind = _common({chunk.type for chunk in chunks})
             result[name] = pa.concat_arrays([_cast(chunk, kind) for chunk in chunks])
         return pa.table(result)
@@ -60,19 +64,18 @@ def split_lists(column: pa.ChunkedArray) -> pa.Array:
     """`a|b` -> [a, b]; lists stay lists."""
     values = column.combine_chunks()
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        return pc.split_pattern(values.cast(pa.string()), "|")
+        values = values.cast(pa.string())
+        return pc.split_pattern(pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values), "|")
     return values
 
 
 def _plain(column: pa.ChunkedArray, name: str, lists: Collection[str], file: HasPath) -> pa.Array:
-    """A column as the graph holds it: lists where the slot has several values, a number for `weight`."""
+    """A column as the graph holds it: lists where the slot has several values."""
     values = split_lists(column) if name in lists else column.combine_chunks()
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     kind = values.type
     try:
-        if name == "weight" and not pa.types.is_floating(kind):
-            return values.cast(pa.float64())
         if pa.types.is_list(kind) or pa.types.is_large_list(kind):
             return values.cast(pa.list_(pa.string()))
         if pa.types.is_nested(kind) or pa.types.is_temporal(kind) or pa.types.is_decimal(kind):

@@ -52,7 +52,7 @@ class HetnetJson:
             MalformedInputError: no JSON, a broken or truncated file, an item that lacks a key or is of the wrong type.
         """
         first = ("id", "name", "kind") if self.part == "nodes" else ("source", "metaedge", "target")
-        growing = GrowingTable()
+        growing = GrowingTable(keep=first)
         growing.add(pa.table({name: pa.array([], pa.string()) for name in first}), self)
         rows = self._rows()
         while batch := list(itertools.islice(rows, _BATCH)):

@@ -34,7 +34,7 @@ class Vocabulary:
 _SEVEN = r"[0-9]{7}"
 _NUMBER = r"[0-9]+"
 _DOTLESS = r"\.$", ""
-_ICD10_BLOCK = r"[A-Z][0-9][0-9A-Z]-[A-Z][0-9][0-9A-Z]"
+_ICD10_BLOCK = r"[A-Z][0-9A][0-9A-Z]-[A-Z][0-9A][0-9A-Z]"
 
 VOCABULARIES: tuple[Vocabulary, ...] = (
     # Diseases and phenotypes
@@ -47,6 +47,7 @@ VOCABULARIES: tuple[Vocabulary, ...] = (
     Vocabulary("OMIM.PS", r"[0-9]{6}", "214100", ("omimps", "mimps", "mim.ps"), rewrites=((r"^PS", ""),)),
     Vocabulary("ORPHA", r"C?[0-9]+", "558", ("orphanet",), rewrites=((r"^ORPHA(?:NET)?[:_]?", ""),)),
     Vocabulary("GARD", _NUMBER, "6038"),
+    Vocabulary("DECIPHER", _NUMBER, "1"),
     Vocabulary("MEDGEN", r"(?:CN)?[0-9]{2,7}", "760050", ("medgen.uid",)),
     Vocabulary("UMLS", r"C[0-9]{7}", "C0020179", ("umls_cui", "umls cui", "umls.cui", "cui")),
     Vocabulary("MESH", r"[CDQ][0-9]{6,9}", "D006816", ("msh", "mesh_descriptor_ui", "mesh_supplemental_record_ui")),
@@ -62,10 +63,10 @@ VOCABULARIES: tuple[Vocabulary, ...] = (
     ),
     Vocabulary(
         "ICD10CM",
-        rf"[A-Z][0-9][0-9A-Z](?:\.[0-9A-Z]{{1,4}})?|{_ICD10_BLOCK}",
+        rf"[A-Z][0-9A][0-9A-Z](?:\.[0-9A-Z]{{1,4}})?|{_ICD10_BLOCK}",
         "E11.9",
         ("icd-10-cm", "icd10-cm"),
-        rewrites=(_DOTLESS, (r"^([A-Z][0-9][0-9A-Z])([0-9A-Z]{1,4})$", r"\1.\2")),
+        rewrites=(_DOTLESS, (r"^([A-Z][0-9A][0-9A-Z])([0-9A-Z]{1,4})$", r"\1.\2")),
     ),
     Vocabulary(
         "ICD9",

@@ -1,0 +1,255 @@
+"""One contract for every loader of a graph, and one for what it says of files that are broken."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from medgraph import loading
+from medgraph.data.graph import KnowledgeGraph
+from medgraph.data.identifiers import known_prefixes, normalise_column
+from medgraph.errors import LoaderError, MalformedInputError, MedgraphError
+
+HETIONET_NODES = b"""id\tname\tkind
+Gene::9021\tSOCS3\tGene
+Gene::2063\tNR2F6\tGene
+Disease::DOID:1612\tbreast cancer\tDisease
+Compound::DB00014\tGoserelin\tCompound
+Pathway::WP98_r81183\tProstaglandin synthesis\tPathway
+Side Effect::C0000727\tdouleur aigu\xc3\xab\tSide Effect
+"""
+HETIONET_EDGES = b"""source\tmetaedge\ttarget
+Compound::DB00014\tCtD\tDisease::DOID:1612
+Gene::9021\tGr>G\tGene::2063
+Gene::9021\tGiG\tGene::2063
+Gene::9021\tGpPW\tPathway::WP98_r81183
+"""
+KGX_NODES = b"""id\tname\tcategory\txref
+MONDO:0005015\tdiabetes\tbiolink:Disease\ta:1|b:2
+NCBIGene:3630\tINS \xce\xb1\tbiolink:Gene\t
+CHEBI:6801\tmetformin\tbiolink:NamedThing|biolink:SmallMolecule\t
+"""
+KGX_EDGES = b"""subject\tpredicate\tobject\tpublications\tweight\tnegated
+CHEBI:6801\tbiolink:treats\tMONDO:0005015\tPMID:1|PMID:2\t0.5\tFalse
+NCBIGene:3630\tbiolink:interacts_with\tNCBIGene:3630\t\t\t
+NCBIGene:3630\tbiolink:related_to\tMONDO:0005015\tPMID:3\t1\tTrue
+"""
+HETNET_JSON = json.dumps(
+    {
+        "metanode_kinds": ["Gene"],
+        "nodes": [
+            {"kind": "Gene", "identifier": 9021, "name": "SOCS3", "data": {"source": "Entrez"}},
+            {"kind": "Disease", "identifier": "DOID:1612", "name": "breast cancer", "data": {}},
+        ],
+        "edges": [
+            {
+                "source_id": ["Disease", "DOID:1612"],
+                "target_id": ["Gene", 9021],
+                "kind": "associates",
+                "direction": "both",
+                "data": {"sources": ["a"], "pubmed_ids": [1], "unbiased": False},
+            }
+        ],
+    },
+    indent=2,
+).encode()
+
+
+def as_json_lines(table: bytes) -> bytes:
+    header, *rows = [line.split("\t") for line in table.decode().splitlines()]
+    return b"".join(json.dumps(dict(zip(header, row, strict=True))).encode() + b"\n" for row in rows)
+
+
+def as_parquet(table: bytes) -> bytes:
+    header, *rows = [line.split("\t") for line in table.decode().splitlines()]
+    file = io.BytesIO()
+    pq.write_table(pa.table(dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))), file)
+    return file.getvalue()
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way in which a loader takes its input: files by name."""
+
+    loader: str
+    files: dict[str, bytes]
+    compress: Callable[[bytes], bytes] | None = None
+
+    def load(self, folder: Path) -> KnowledgeGraph:
+        path = folder / next(iter(self.files)) if len(self.files) == 1 else folder
+        return loading.load(self.loader, path=path)
+
+    def write(self, folder: Path, changed: dict[str, bytes] | None = None) -> Path:
+        for name, content in {**self.files, **(changed or {})}.items():
+            (folder / name).write_bytes(content)
+        return folder
+
+
+GZIP = {"mtime": 0}
+FORMS = {
+    "hetionet tables": Form("hetionet", {"nodes.tsv": HETIONET_NODES, "edges.tsv": HETIONET_EDGES}),
+    "hetionet tables, gzip": Form(
+        "hetionet",
+        {
+            "hetionet-v1.0-nodes.tsv": HETIONET_NODES,
+            "hetionet-v1.0-edges.sif.gz": gzip.compress(HETIONET_EDGES, **GZIP),
+        },
+    ),
+    "hetionet JSON": Form("hetionet", {"hetionet-v1.0.json": HETNET_JSON}),
+    "hetionet JSON, bzip2": Form("hetionet", {"hetionet-v1.0.json.bz2": bz2.compress(HETNET_JSON)}),
+    "kgx tables": Form("kgx", {"nodes.tsv": KGX_NODES, "edges.tsv": KGX_EDGES}),
+    "kgx tables, gzip": Form(
+        "kgx", {"nodes.tsv.gz": gzip.compress(KGX_NODES, **GZIP), "edges.tsv.gz": gzip.compress(KGX_EDGES, **GZIP)}
+    ),
+    "kgx JSON lines": Form("kgx", {"nodes.jsonl": as_json_lines(KGX_NODES), "edges.jsonl": as_json_lines(KGX_EDGES)}),
+    "kgx Parquet": Form("kgx", {"nodes.parquet": as_parquet(KGX_NODES), "edges.parquet": as_parquet(KGX_EDGES)}),
+}
+
+
+@pytest.fixture(scope="module", name="loaded", params=["starter", *FORMS])
+def each_graph(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    """A graph, and how to load it once more."""
+    if request.param == "starter":
+        return loading.load("starter"), lambda: loading.load("starter")
+    form, folder = FORMS[request.param], tmp_path_factory.mktemp("source")
+    form.write(folder)
+    return form.load(folder), lambda: form.load(folder)
+
+
+class TestEveryLoader:
+    def test_it_gives_a_graph_with_its_provenance(self, loaded) -> None:
+        graph, _ = loaded
+        assert isinstance(graph, KnowledgeGraph)
+        assert graph.num_nodes
+        assert graph.num_edges
+        for source in graph.provenance:
+            assert source.name
+        assert graph.provenance
+
+    def test_ids_are_normal_curies(self, loaded) -> None:
+        graph, _ = loaded
+        ids = pa.array(graph.ids)
+        assert normalise_column(ids).equals(ids)
+        assert {id_.partition(":")[0] for id_ in graph.ids} <= set(known_prefixes())
+        assert all(name.strip() for name in graph.names)
+
+    def test_it_gives_the_same_each_time_without_a_network(self, loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+        graph, again = loaded
+
+        def refuse(*_: object, **__: object) -> None:
+            raise AssertionError("a loader with its files at hand went to the network")
+
+        monkeypatch.setattr(socket.socket, "connect", refuse)
+        other = again()
+        assert other.fingerprint == graph.fingerprint
+        assert other.ids == graph.ids
+        assert np.array_equal(other.triples(), graph.triples())
+        assert other.provenance == graph.provenance
+
+    def test_symmetric_edges_stand_once(self, loaded) -> None:
+        graph, _ = loaded
+        for edge_type in graph.symmetric:
+            pairs = {tuple(pair) for pair in graph.edge_index(edge_type).T.tolist()}
+            assert not {(b, a) for a, b in pairs if a != b} & pairs
+
+
+def outcome(form: Form, folder: Path) -> KnowledgeGraph | MedgraphError:
+    """A valid graph or one MedgraphError that names the file; anything else fails the test."""
+    error: MedgraphError | None = None
+    try:
+        graph = form.load(folder)
+    except MedgraphError as fault:
+        error = fault
+    if error is None:
+        ids = pa.array(graph.ids, pa.string())
+        assert normalise_column(ids).equals(ids)
+        assert len(set(graph.ids)) == graph.num_nodes
+        assert len(graph.fingerprint) == 64
+        return graph
+    assert isinstance(error, LoaderError), repr(error)
+    assert len(str(error)) < 2000
+    if isinstance(error, MalformedInputError):
+        assert error.file is not None
+        assert Path(error.file).name in form.files
+    return error
+
+
+FUZZ = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+every_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+
+
+@every_form
+class TestBrokenFiles:
+    @FUZZ
+    @given(data=st.data())
+    def test_flipped_bytes(self, form: Form, tmp_path: Path, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(form.files)))
+        content = bytearray(form.files[name])
+        for _ in range(data.draw(st.integers(1, 3))):
+            content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+        form.write(tmp_path, {name: bytes(content)})
+        outcome(form, tmp_path)
+
+    @FUZZ
+    @given(data=st.data())
+    def test_pieces_cut_out_or_put_in(self, form: Form, tmp_path: Path, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(form.files)))
+        content = form.files[name]
+        start = data.draw(st.integers(0, len(content)))
+        end = data.draw(st.integers(start, len(content)))
+        pieces = st.sampled_from(
+            [b"", b"\t", b"\n", b"\r", b"\r\n", b'"', b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"|", b"\\"]
+        )
+        piece = data.draw(pieces | st.binary(max_size=20) | st.text(max_size=10).map(lambda t: t.encode("utf-16")))
+        form.write(tmp_path, {name: content[:start] + piece + content[end:]})
+        outcome(form, tmp_path)
+
+    @FUZZ
+    @given(data=st.data())
+    def test_lines_lost_doubled_or_swapped(self, form: Form, tmp_path: Path, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(form.files)))
+        lines = form.files[name].splitlines(keepends=True)
+        form.write(tmp_path, {name: b"".join(data.draw(st.lists(st.sampled_from(lines), max_size=len(lines) + 3)))})
+        outcome(form, tmp_path)
+
+    def test_truncated(self, form: Form, tmp_path: Path) -> None:
+        for name, content in form.files.items():
+            for length in {*range(0, len(content), max(1, len(content) // 25)), len(content) - 1, len(content) - 9}:
+                form.write(tmp_path, {name: content[:length]})
+                found = outcome(form, tmp_path)
+                if re.search(r"\.(gz|bz2|json|parquet)$", name) and length < len(content) - 1:
+                    assert isinstance(found, MalformedInputError), (name, length)
+            form.write(tmp_path)
+
+    def test_other_encodings(self, form: Form, tmp_path: Path) -> None:
+        for name, content in form.files.items():
+            if not re.search(r"\.(tsv|jsonl|json)$", name):
+                continue
+            for encoding in ("utf-16", "utf-32-le", "cp037"):
+                form.write(tmp_path, {name: content.decode().encode(encoding, "replace")})
+                assert isinstance(outcome(form, tmp_path), MalformedInputError), (name, encoding)
+            form.write(tmp_path, {name: content + "naïve\n".encode("latin-1")})
+            assert isinstance(outcome(form, tmp_path), MalformedInputError), name
+            form.write(tmp_path)
+
+    def test_a_folder_where_a_file_should_be_or_none_at_all(self, form: Form, tmp_path: Path) -> None:
+        assert isinstance(outcome(form, tmp_path), LoaderError)
+        for name in form.files:
+            (tmp_path / name).mkdir()
+        assert isinstance(outcome(form, tmp_path), LoaderError)
