@@ -111,3 +111,24 @@ class Bilinear(Decoder):
     def project(self, source: Float[Tensor, "*n d"], relation: Tensor) -> Float[Tensor, "*n d"]:
         """S M."""
         return source @ relation
+
+    def ridge(
+        self, source: Float[Tensor, "n d"], target: Float[Tensor, "m d"], links: Float[Tensor, "n m"], penalty: float
+    ) -> Float[Tensor, "d d"]:
+        """argmin_M |S M Tᵀ - A|² + λ |M|²: the relation that fits given vectors best, in closed form by two SVDs.
+
+        This is ridge regression on all pairs with linear kernels on both ends (Kron-RLS: van Laarhoven
+        et al. 2011, doi:10.1093/bioinformatics/btr500), so it needs no training and short vectors get small scores.
+
+        Args:
+            source: vectors of the source nodes.
+            target: vectors of the target nodes.
+            links: 1 where an edge is known, else 0.
+            penalty: λ, in units in which the longest vector of either end has length 1.
+        """
+        ends = [x / x.norm(dim=1).max().clamp(min=torch.finfo(x.dtype).tiny) for x in (source, target)]
+        (u, a, v), (p, b, q) = (torch.linalg.svd(x, full_matrices=False) for x in ends)
+        shrunk = a[:, None] * b / ((a[:, None] * b) ** 2 + penalty)
+        lengths = source.norm(dim=1).max() * target.norm(dim=1).max()
+        relation: Tensor = v.T @ (shrunk * (u.T @ links @ p)) @ q / lengths.clamp(min=torch.finfo(source.dtype).tiny)
+        return relation

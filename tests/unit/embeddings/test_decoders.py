@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import Ridge
 
 from medgraph.embeddings.decoders import Bilinear, ComplEx, Decoder, DistMult, InnerProduct
 from medgraph.errors import SchemaError
@@ -56,3 +58,14 @@ def test_distmult_is_a_diagonal_bilinear() -> None:
 def test_complex_refuses_an_odd_size() -> None:
     with pytest.raises(SchemaError, match="even"):
         ComplEx().initial(2, 5)
+
+
+def test_ridge_is_ridge_regression_on_all_pairs() -> None:
+    generator = torch.Generator().manual_seed(0)
+    source, target = (3 * torch.randn(n, 4, generator=generator, dtype=torch.float64) for n in (9, 7))
+    links = (torch.rand(9, 7, generator=generator) < 0.3).double()
+    relation = Bilinear().ridge(source, target, links, penalty=0.2)
+    pairs = np.einsum("ia,jb->ijab", *(x / x.norm(dim=1).max() for x in (source, target))).reshape(63, 16)
+    model = Ridge(alpha=0.2, fit_intercept=False).fit(pairs, links.flatten())
+    scores = Bilinear().score_all(source, relation, target)
+    np.testing.assert_allclose(scores.flatten(), model.predict(pairs), atol=1e-8)
