@@ -162,7 +162,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
         VGAE(**{**options, "learning_rate": 0.5}).fit(graph, checkpoint=tmp_path / "run", resume=True)
 
 
-def test_features_are_used_and_stay_as_given(planted: tuple[KnowledgeGraph, np.ndarray]) -> None:
+def test_features_are_used(planted: tuple[KnowledgeGraph, np.ndarray]) -> None:
     graph, likely = planted
     communities = likely.argmax(0)
     features = {"Disease": np.eye(60)[communities]}
