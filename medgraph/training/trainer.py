@@ -164,7 +164,8 @@ class Trainer:
             raise SchemaError(f"{path} exists. Pass resume=True to go on from it, or delete it to start again.")
         device = next((t.device for t in task.module.state_dict().values()), torch.device("cpu"))
         gpus = [device] if device.type == "cuda" else []
-        with distributed.process_group(device), torch.random.fork_rng(devices=gpus), _deferred_interrupt() as stop:
+        distributed.join(device)
+        with torch.random.fork_rng(devices=gpus), _deferred_interrupt() as stop:
             torch.manual_seed(self.seed + 1_000_003 * distributed.rank())
             run = _Run(self, task, device, path)
             if self.resume and path is not None and path.exists():

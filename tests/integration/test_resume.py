@@ -33,7 +33,8 @@ PROGRAM = """
     torch.set_num_threads(1)
     pairs = np.random.default_rng(0).integers(0, 50, (2, 300))
     nodes = pa.table({"id": [f"N:{i}" for i in range(50)], "name": [""] * 50})
-    graph = KnowledgeGraph({"Node": nodes}, {EdgeType("Node", "knows", "Node"): pa.table(dict(zip(("source", "target"), pairs)))})
+    edges = pa.table({"source": pairs[0], "target": pairs[1]})
+    graph = KnowledgeGraph({"Node": nodes}, {EdgeType("Node", "knows", "Node"): edges})
     model = SkipGram(vector_size=8, walks=RelationBalancedWalks(2, 20), epochs=4, device="cpu",
                      backend=TorchBackend(batch_tokens=100, block=20))
     model.fit(graph, checkpoint=f"{folder}/run", resume=resume, progress=False)
@@ -59,7 +60,8 @@ def start(tmp_path_factory):
 @pytest.fixture(scope="module")
 def expected(start, tmp_path_factory) -> bytes:
     folder = tmp_path_factory.mktemp("whole")
-    assert start(folder).wait(timeout=120) == 0
+    process = start(folder)
+    assert process.communicate(timeout=120)[1] == ""
     return (folder / "vectors.npy").read_bytes()
 
 
@@ -82,5 +84,5 @@ def test_a_stopped_process_goes_on_to_the_same_bits(start, expected, tmp_path, h
         assert "To go on, make the same call with resume=True" in said
     else:
         assert state["step"] == 0
-    assert start(tmp_path, resume=True).wait(timeout=120) == 0
+    assert start(tmp_path, resume=True).communicate(timeout=120)[1] == ""
     assert (tmp_path / "vectors.npy").read_bytes() == expected
