@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from medgraph.explore.neighbourhood import neighbourhood
     from medgraph.heads.repurposing.baselines import DegreePrior, NearestNeighbour
     from medgraph.heads.repurposing.kernels import SharedNeighbours
-    from medgraph.heads.repurposing.path_counts import MetapathCounts
+    from medgraph.heads.repurposing.path_counts import BoostedPathCounts, MetapathCounts
     from medgraph.heads.repurposing.predictor import LinkPredictor
-    from medgraph.heads.repurposing.vectors import VectorSimilarity
+    from medgraph.heads.repurposing.vectors import VectorRidge
     from medgraph.loading import list_loaders, load
     from medgraph.stores import open_store
 
@@ -39,6 +39,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Bilinear": "medgraph.embeddings.decoders",
+    "BoostedPathCounts": "medgraph.heads.repurposing.path_counts",
     "ComplEx": "medgraph.embeddings.decoders",
     "DegreePrior": "medgraph.heads.repurposing.baselines",
     "DistMult": "medgraph.embeddings.decoders",
@@ -63,7 +64,7 @@ _HOME = {
     "TorchBackend": "medgraph.embeddings.skipgram_torch",
     "UniformWalks": "medgraph.embeddings.walks",
     "VGAE": "medgraph.embeddings.vgae",
-    "VectorSimilarity": "medgraph.heads.repurposing.vectors",
+    "VectorRidge": "medgraph.heads.repurposing.vectors",
     "combine": "medgraph.evaluation.summary",
     "evaluate_links": "medgraph.evaluation.protocol",
     "explain_paths": "medgraph.explain.paths",
@@ -78,6 +79,7 @@ _HOME = {
 __all__ = [
     "VGAE",
     "Bilinear",
+    "BoostedPathCounts",
     "ComplEx",
     "DegreePrior",
     "DistMult",
@@ -101,7 +103,7 @@ __all__ = [
     "SkipGram",
     "TorchBackend",
     "UniformWalks",
-    "VectorSimilarity",
+    "VectorRidge",
     "combine",
     "evaluate_links",
     "explain_paths",

@@ -24,16 +24,16 @@ from medgraph.heads.repurposing.baselines import NearestNeighbour
 from medgraph.heads.repurposing.candidates import Candidates
 from medgraph.heads.repurposing.kernels import SharedNeighbours
 from medgraph.heads.repurposing.negatives import Negatives, TypedNegatives
-from medgraph.heads.repurposing.path_counts import MetapathCounts
+from medgraph.heads.repurposing.path_counts import BoostedPathCounts, MetapathCounts
 from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, Scores
 from medgraph.heads.repurposing.stack import Stack, cross_fitted_quantiles, fit_stack, tail_quantile
-from medgraph.heads.repurposing.vectors import Encoder, VectorSimilarity, vectors_or_encoder
+from medgraph.heads.repurposing.vectors import Encoder, VectorRidge, vectors_or_encoder
 
 __all__ = ["LinkPredictor"]
 
 
 def _default_scorers() -> tuple[LinkScorer, ...]:
-    return (MetapathCounts(), SharedNeighbours(), NearestNeighbour())
+    return (MetapathCounts(), BoostedPathCounts(), SharedNeighbours(), NearestNeighbour())
 
 
 @dataclass(eq=False)
@@ -48,7 +48,7 @@ class LinkPredictor:
         encoder: an embedding, a fitted encoder, or an encoder to fit on the graph less the relation (best: its vectors
             have then seen no link at all); several; or None.
         relation: what to predict.
-        scorers: what else to use: by default metapath counts, shared neighbours and nearest neighbours; () for the
+        scorers: what else to use: by default path counts, shared neighbours and nearest neighbours; () for the
             encoder alone.
         negatives: which unlinked pairs the stack is fitted on.
         folds: of the cross-fitting.
@@ -66,7 +66,7 @@ class LinkPredictor:
     relation: EdgeType = field(kw_only=True)
     scorers: tuple[LinkScorer, ...] = field(default_factory=_default_scorers, kw_only=True)
     negatives: Negatives = field(default_factory=TypedNegatives, kw_only=True)
-    folds: int = field(default=10, kw_only=True)
+    folds: int = field(default=5, kw_only=True)
     seed: int = field(default=0, kw_only=True)
 
     reliability_: Reliability | None = field(default=None, init=False, repr=False)
@@ -87,7 +87,7 @@ class LinkPredictor:
     def _all_scorers(self) -> tuple[LinkScorer, ...]:
         given = [] if self.encoder is None else self.encoder
         encoders = given if isinstance(given, Sequence) else [given]
-        vectors = [VectorSimilarity(vectors_or_encoder(encoder)) for encoder in encoders]
+        vectors = [VectorRidge(vectors_or_encoder(encoder)) for encoder in encoders]
         return (*vectors, *self.scorers)
 
     # Fitting ---------------------------------------------------------------------------------------------------------
@@ -113,9 +113,7 @@ class LinkPredictor:
             raise SchemaError(f"{links.shape[1]} {relation} links cannot be cut into {self.folds} folds.")
         rest = _without_relation(graph, relation)
         task = LinkTask(rest, relation, self.seed)
-        self._fitted_scorers = tuple(
-            s.fitted(rest) if isinstance(s, VectorSimilarity) else s for s in self._all_scorers()
-        )
+        self._fitted_scorers = tuple(s.fitted(rest) if isinstance(s, VectorRidge) else s for s in self._all_scorers())
         saw_links, self.notes_ = _check_origin(self._fitted_scorers, graph, rest)
         valid = split.valid if split is not None else links[:, :0]
         if saw_links and not valid.size:
@@ -267,7 +265,7 @@ def _check_origin(
     """Has any embedding seen the training links? Raises SchemaError if it may have seen the held-out ones."""
     saw_links, notes = False, []
     for scorer in scorers:
-        if not isinstance(scorer, VectorSimilarity) or not isinstance(scorer.encoder, Embedding):
+        if not isinstance(scorer, VectorRidge) or not isinstance(scorer.encoder, Embedding):
             continue
         learned_from = scorer.encoder.metadata.get("graph", {}).get("fingerprint")
         if learned_from is None:

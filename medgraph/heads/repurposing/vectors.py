@@ -1,23 +1,22 @@
-"""An embedding as a scorer: nodes with near vectors share links."""
+"""An embedding as a scorer: a bilinear decoder fitted on its vectors."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
-from medgraph.data.graph import KnowledgeGraph
+from medgraph.data.graph import EdgeIndex, KnowledgeGraph
+from medgraph.embeddings.decoders import Bilinear
 from medgraph.embeddings.embedding import Embedding
 from medgraph.errors import NotFittedError, SchemaError
-from medgraph.heads.repurposing.kernels import KroneckerRidge
-from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, PreparedScorer
-from medgraph.heads.repurposing.similarity import Cosines
+from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, PreparedScorer, Scores
 
-__all__ = ["Encoder", "VectorSimilarity", "vectors_or_encoder"]
+__all__ = ["Encoder", "VectorRidge", "vectors_or_encoder"]
 
 
 class Encoder(Protocol):
@@ -42,19 +41,19 @@ def vectors_or_encoder(encoder: Embedding | Encoder) -> Embedding | Encoder:
 
 
 @dataclass(frozen=True, eq=False)
-class VectorSimilarity(LinkScorer):
-    """Kronecker ridge over the cosines of vectors: a bilinear decoder of the embedding, fitted in closed form.
+class VectorRidge(LinkScorer):
+    """score(s, t) = x_s' M x_t, M fitted to the links in closed form (`Bilinear.ridge`): an embedding's best decoder.
+
+    Vectors keep their lengths: what little is known of a node makes its vector short, and its scores small.
 
     Args:
         encoder: an embedding, or an encoder to fit on the graph less the relation, so that training links look to the
             decoder as new links will.
-        ridge: lambda of `KroneckerRidge`.
-        mixing: share of the cosines in the target side's kernel.
+        ridge: penalty on M, in units in which the longest vector of either end has length 1.
     """
 
     encoder: Embedding | Encoder
-    ridge: float = 1.0
-    mixing: float = 0.5
+    ridge: float = 0.3
 
     @property
     def name(self) -> str:
@@ -63,35 +62,47 @@ class VectorSimilarity(LinkScorer):
             return str(self.encoder.metadata.get("encoder") or "Embedding")
         return type(self.encoder).__name__
 
-    def fitted(self, graph: KnowledgeGraph) -> VectorSimilarity:
+    def fitted(self, graph: KnowledgeGraph) -> VectorRidge:
         """Itself if it holds an embedding; else a copy with its encoder, fitted on `graph`, replaced by the vectors."""
         if isinstance(self.encoder, Embedding):
             return self
         encoder = copy(self.encoder)
         encoder.fit(graph)
-        return VectorSimilarity(encoder.embedding_, self.ridge, self.mixing)
+        return VectorRidge(encoder.embedding_, self.ridge)
 
     def prepare(self, task: LinkTask) -> PreparedScorer:
-        """Compare sources with each other, and targets.
+        """Look the vectors up.
 
         Raises:
-            SchemaError: the embedding has no vector for any of them.
+            SchemaError: the embedding has no vector for any source, or for any target.
         """
         embedding = self.fitted(task.graph).encoder
         assert isinstance(embedding, Embedding)
-        kernels = []
-        for node_type in (task.relation.source, task.relation.target):
-            ids: Sequence[str] = task.graph.nodes[node_type].column("id").to_pylist()
-            kernels.append(_cosines(embedding, ids, node_type))
-        return KroneckerRidge(task, kernels[:1], kernels[1:], self.ridge, self.mixing)
+        ends = [
+            _vectors(embedding, task.graph, node_type) for node_type in (task.relation.source, task.relation.target)
+        ]
+        return _Ridge(task, ends[0], ends[1], self.ridge)
 
 
-def _cosines(embedding: Embedding, ids: Sequence[str], node_type: str) -> Cosines:
+def _vectors(embedding: Embedding, graph: KnowledgeGraph, node_type: str) -> Float[np.ndarray, "n d"]:
+    """One row per node of the type; zeros where the embedding has none."""
+    ids = graph.nodes[node_type].column("id").to_pylist()
     found = [row for row, id_ in enumerate(ids) if id_ in embedding]
     if not found:
         raise SchemaError(f"{embedding!r} has no vector for any of {len(ids):,} {node_type} nodes: a wrong graph?")
     vectors: Float[np.ndarray, "n d"] = np.zeros((len(ids), embedding.vector_size))
     vectors[found] = embedding.vectors_of(ids[row] for row in found)
-    vectors[found] -= vectors[found].mean(axis=0)
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Cosines(vectors / np.where(norms > 0, norms, 1))
+    return vectors
+
+
+@dataclass(frozen=True, eq=False)
+class _Ridge:
+    task: LinkTask
+    sources: Float[np.ndarray, "s d"]
+    targets: Float[np.ndarray, "t d"]
+    ridge: float
+
+    def score(self, links: EdgeIndex) -> Scores:
+        left, right = torch.from_numpy(self.sources), torch.from_numpy(self.targets)
+        relation = Bilinear().ridge(left, right, torch.from_numpy(self.task.matrix(links)), self.ridge)
+        return np.asarray((left @ relation @ right.T).numpy())

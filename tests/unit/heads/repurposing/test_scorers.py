@@ -13,10 +13,10 @@ from medgraph.embeddings.embedding import Embedding
 from medgraph.errors import SchemaError
 from medgraph.heads.repurposing.baselines import DegreePrior, NearestNeighbour
 from medgraph.heads.repurposing.kernels import KroneckerRidge, SharedNeighbours, aligned_weights
-from medgraph.heads.repurposing.path_counts import MetapathCounts
+from medgraph.heads.repurposing.path_counts import BoostedPathCounts, MetapathCounts
 from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, cross_fit
 from medgraph.heads.repurposing.similarity import Cosines, best_similarity, neighbour_cosines
-from medgraph.heads.repurposing.vectors import VectorSimilarity
+from medgraph.heads.repurposing.vectors import VectorRidge
 
 TREATS = EdgeType("Compound", "treats", "Disease")
 
@@ -43,11 +43,12 @@ def scorers(planted: KnowledgeGraph) -> list[LinkScorer]:
         NearestNeighbour(),
         MetapathCounts(),
         SharedNeighbours(),
-        VectorSimilarity(vectors(planted)),
+        BoostedPathCounts(),
+        VectorRidge(vectors(planted)),
     ]
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(6))
 def test_held_out_links_are_found_without_being_seen(
     planted: KnowledgeGraph, task: LinkTask, links: np.ndarray, number: int
 ) -> None:
@@ -61,7 +62,7 @@ def test_held_out_links_are_found_without_being_seen(
     assert auroc > (0.45 if isinstance(scorer, DegreePrior) else 0.85)
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(6))
 def test_the_same_links_give_the_same_scores(
     planted: KnowledgeGraph, task: LinkTask, links: np.ndarray, number: int
 ) -> None:
@@ -158,4 +159,4 @@ def test_bad_parameters_are_refused(task: LinkTask) -> None:
         SharedNeighbours(ridge=0).prepare(task)
     stranger = Embedding(["X:1"], ["X"], ["x"], np.ones((1, 2), np.float32))
     with pytest.raises(SchemaError, match="no vector for any"):
-        VectorSimilarity(stranger).prepare(task)
+        VectorRidge(stranger).prepare(task)
