@@ -18,12 +18,13 @@ import platform
 from pathlib import Path
 from time import perf_counter
 
-import medgraph as mg
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from medgraph.heads.repurposing.path_counts import BoostedPathCounts
 from rich.console import Console
+
+import medgraph as mg
+from medgraph.heads.repurposing.path_counts import BoostedPathCounts
 
 TREATS = mg.EdgeType("Compound", "treats", "Disease")
 BASELINE = "metapath counts"
