@@ -55,9 +55,12 @@ class Corpus(Protocol):
 class WalkCorpus(Corpus):
     """Random walks, sampled again at every pass rather than kept."""
 
+    AHEAD = 16_384  # walks sampled at a time: a step costs less in large batches
+
     def __init__(self, sampler: WalkSampler) -> None:
         self.sampler = sampler
         self.num_tokens = sampler.adjacency.num_nodes
+        self._ahead: tuple[int, Tensor] = (0, torch.empty(0))
 
     def _per_batch(self, batch_tokens: int) -> int:
         return max(1, batch_tokens // self.sampler.walks.length)
@@ -73,7 +76,12 @@ class WalkCorpus(Corpus):
     def batch(self, number: int, batch_tokens: int, device: torch.device) -> Stream:
         """The walks of one batch."""
         size = self._per_batch(batch_tokens)
-        walks = self.sampler.sample(number * size, (number + 1) * size).to(device)
+        first, last = number * size, min((number + 1) * size, len(self.sampler))
+        start, walks = self._ahead
+        if not start <= first < last <= start + walks.shape[0]:
+            start, walks = first, self.sampler.sample(first, first + max(size, self.AHEAD))
+            self._ahead = start, walks
+        walks = walks[first - start : last - start].to(device)
         sequences = torch.arange(walks.shape[0], device=device)[:, None].expand_as(walks)
         there = walks != ENDED
         return Stream(walks[there], sequences[there])

@@ -124,14 +124,15 @@ class _SkipGramTask(Task):
         vectors = functional.embedding(centre, self.module.input)
         contexts = functional.embedding(context, self.module.output)
         noises = functional.embedding(noise, self.module.output)
-        scores = vectors @ contexts.mT
-        noise_scores = vectors @ noises.mT
+        pull = (vectors @ contexts.mT).sigmoid_()
+        push = (vectors @ noises.mT).sigmoid_()
         of_centre = pairs.sum(2)
         each = of_centre[..., None] * (model.negative / self.backend.noise)
-        loss = -(functional.logsigmoid(scores) * pairs).sum() - (functional.logsigmoid(-noise_scores) * each).sum()
+        tiny = torch.finfo(pull.dtype).tiny
+        loss = -((pull + tiny).log_().mul_(pairs).sum() + (1 - push + tiny).log_().mul_(each).sum())
 
-        pull = scores.sigmoid_().sub_(1).mul_(pairs).mul_(-alpha)
-        push = noise_scores.sigmoid_().mul_(each).mul_(-alpha)
+        pull.sub_(1).mul_(pairs).mul_(-alpha)
+        push.mul_(each).mul_(-alpha)
         self._add(
             self.module.input,
             [(centre, torch.baddbmm(pull @ contexts, push, noises), of_centre * (1 + model.negative))],
