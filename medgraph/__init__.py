@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from medgraph.heads.repurposing.kernels import SharedNeighbours
     from medgraph.heads.repurposing.path_counts import BoostedPathCounts, MetapathCounts
     from medgraph.heads.repurposing.predictor import LinkPredictor
-    from medgraph.heads.repurposing.vectors import VectorRidge
+    from medgraph.heads.repurposing.vectors import VectorKernel, VectorNeighbour, VectorRidge
     from medgraph.loading import list_loaders, load
     from medgraph.stores import open_store
 
@@ -64,6 +64,8 @@ _HOME = {
     "TorchBackend": "medgraph.embeddings.skipgram_torch",
     "UniformWalks": "medgraph.embeddings.walks",
     "VGAE": "medgraph.embeddings.vgae",
+    "VectorKernel": "medgraph.heads.repurposing.vectors",
+    "VectorNeighbour": "medgraph.heads.repurposing.vectors",
     "VectorRidge": "medgraph.heads.repurposing.vectors",
     "combine": "medgraph.evaluation.summary",
     "evaluate_links": "medgraph.evaluation.protocol",
@@ -103,6 +105,8 @@ __all__ = [
     "SkipGram",
     "TorchBackend",
     "UniformWalks",
+    "VectorKernel",
+    "VectorNeighbour",
     "VectorRidge",
     "combine",
     "evaluate_links",

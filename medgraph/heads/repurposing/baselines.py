@@ -10,7 +10,7 @@ from medgraph.data.graph import EdgeIndex
 from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, PreparedScorer, Scores
 from medgraph.heads.repurposing.similarity import Cosines, best_similarity, neighbour_cosines
 
-__all__ = ["DegreePrior", "NearestNeighbour"]
+__all__ = ["DegreePrior", "Nearest", "NearestNeighbour"]
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,18 @@ class NearestNeighbour(LinkScorer):
 
     def prepare(self, task: LinkTask) -> PreparedScorer:
         """Weigh the neighbours of all sources, and of all targets."""
-        return _Nearest(task, neighbour_cosines(task, 0), neighbour_cosines(task, 1))
+        return Nearest(task, neighbour_cosines(task, 0), neighbour_cosines(task, 1))
 
 
 @dataclass(frozen=True, eq=False)
-class _Nearest:
+class Nearest(PreparedScorer):
+    """The most similar other source of the target, plus the most similar other target of the source."""
+
     task: LinkTask
     sources: Cosines
     targets: Cosines
 
     def score(self, links: EdgeIndex) -> Scores:
+        """See `NearestNeighbour`."""
         matrix = self.task.matrix(links)
         return np.asarray(best_similarity(self.sources, matrix) + best_similarity(self.targets, matrix.T).T)

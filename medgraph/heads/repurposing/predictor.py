@@ -27,7 +27,7 @@ from medgraph.heads.repurposing.negatives import Negatives, TypedNegatives
 from medgraph.heads.repurposing.path_counts import BoostedPathCounts, MetapathCounts
 from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, Scores
 from medgraph.heads.repurposing.stack import Stack, cross_fitted_quantiles, fit_stack, tail_quantile
-from medgraph.heads.repurposing.vectors import Encoder, VectorRidge, vectors_or_encoder
+from medgraph.heads.repurposing.vectors import Encoder, VectorKernel, VectorNeighbour, VectorRidge, vectors_of
 
 __all__ = ["LinkPredictor"]
 
@@ -46,7 +46,8 @@ class LinkPredictor:
 
     Args:
         encoder: an embedding, a fitted encoder, or an encoder to fit on the graph less the relation (best: its vectors
-            have then seen no link at all); several; or None.
+            have then seen no link at all); several; or None. Each is decoded in three ways (`VectorRidge`,
+            `VectorKernel`, `VectorNeighbour`).
         relation: what to predict.
         scorers: what else to use: by default path counts, shared neighbours and nearest neighbours; () for the
             encoder alone.
@@ -81,14 +82,13 @@ class LinkPredictor:
         self.relation = EdgeType(*self.relation)
         if self.folds < 2:
             raise SchemaError(f"folds={self.folds}: cross-fitting needs at least two.")
-        if not self._all_scorers():
+        if not self._encoders() and not self.scorers:
             raise SchemaError("Nothing to score with: give an encoder or scorers.")
 
-    def _all_scorers(self) -> tuple[LinkScorer, ...]:
-        given = [] if self.encoder is None else self.encoder
-        encoders = given if isinstance(given, Sequence) else [given]
-        vectors = [VectorRidge(vectors_or_encoder(encoder)) for encoder in encoders]
-        return (*vectors, *self.scorers)
+    def _encoders(self) -> tuple[Embedding | Encoder, ...]:
+        if self.encoder is None:
+            return ()
+        return tuple(self.encoder) if isinstance(self.encoder, Sequence) else (self.encoder,)
 
     # Fitting ---------------------------------------------------------------------------------------------------------
 
@@ -113,8 +113,10 @@ class LinkPredictor:
             raise SchemaError(f"{links.shape[1]} {relation} links cannot be cut into {self.folds} folds.")
         rest = _without_relation(graph, relation)
         task = LinkTask(rest, relation, self.seed)
-        self._fitted_scorers = tuple(s.fitted(rest) if isinstance(s, VectorRidge) else s for s in self._all_scorers())
-        saw_links, self.notes_ = _check_origin(self._fitted_scorers, graph, rest)
+        embeddings = [vectors_of(encoder, rest) for encoder in self._encoders()]
+        saw_links, self.notes_ = _check_origin(embeddings, graph, rest)
+        decoders = [decoder(e) for e in embeddings for decoder in (VectorRidge, VectorKernel, VectorNeighbour)]
+        self._fitted_scorers = (*decoders, *self.scorers)
         valid = split.valid if split is not None else links[:, :0]
         if saw_links and not valid.size:
             raise SchemaError(
@@ -210,7 +212,7 @@ class LinkPredictor:
     @property
     def name(self) -> str:
         """The scorers' names."""
-        return self._name or " + ".join(scorer.name for scorer in self._all_scorers())
+        return self._name or " + ".join([*map(_encoder_name, self._encoders()), *(s.name for s in self.scorers)])
 
     def log_odds(self, graph: KnowledgeGraph, source: str, target: str) -> float:
         """The pair's log-odds if `graph` were all that is known, a link between the two themselves left out.
@@ -259,25 +261,29 @@ def _without_relation(graph: KnowledgeGraph, relation: EdgeType) -> KnowledgeGra
     return graph.without(dict.fromkeys((relation, *inverse_types(graph, relation))))
 
 
+def _encoder_name(encoder: Embedding | Encoder) -> str:
+    if isinstance(encoder, Embedding):
+        return str(encoder.metadata.get("encoder") or "given vectors")
+    return type(encoder).__name__
+
+
 def _check_origin(
-    scorers: Sequence[LinkScorer], graph: KnowledgeGraph, rest: KnowledgeGraph
+    embeddings: Sequence[Embedding], graph: KnowledgeGraph, rest: KnowledgeGraph
 ) -> tuple[bool, tuple[str, ...]]:
     """Has any embedding seen the training links? Raises SchemaError if it may have seen the held-out ones."""
     saw_links, notes = False, []
-    for scorer in scorers:
-        if not isinstance(scorer, VectorRidge) or not isinstance(scorer.encoder, Embedding):
-            continue
-        learned_from = scorer.encoder.metadata.get("graph", {}).get("fingerprint")
+    for embedding in embeddings:
+        name, learned_from = _encoder_name(embedding), embedding.metadata.get("graph", {}).get("fingerprint")
         if learned_from is None:
             saw_links = True
-            notes.append(f"{scorer.name}: it is not recorded which graph the vectors were learned from.")
+            notes.append(f"{name}: it is not recorded which graph the vectors were learned from.")
         elif learned_from == graph.fingerprint:
             saw_links = True
-            notes.append(f"{scorer.name}: the vectors have seen the training links; weights were fitted on valid ones.")
+            notes.append(f"{name}: the vectors have seen the training links; weights were fitted on valid ones.")
         elif learned_from != rest.fingerprint:
             raise SchemaError(
-                f"The {scorer.name} vectors were learned from another graph ({learned_from[:12]}), which may hold the "
-                "links to predict. Fit the encoder on split.graph, or pass it unfitted."
+                f"The {name} vectors were learned from another graph ({learned_from[:12]}), which may hold the links "
+                "to predict. Fit the encoder on split.graph, or pass it unfitted."
             )
     return saw_links, tuple(notes)
 

@@ -1,4 +1,4 @@
-"""An embedding as a scorer: a bilinear decoder fitted on its vectors."""
+"""An embedding as scorers: three decoders fitted on its vectors, each good at what the others miss."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from medgraph.data.graph import EdgeIndex, KnowledgeGraph
 from medgraph.embeddings.decoders import Bilinear
 from medgraph.embeddings.embedding import Embedding
 from medgraph.errors import NotFittedError, SchemaError
+from medgraph.heads.repurposing.baselines import Nearest
+from medgraph.heads.repurposing.kernels import KroneckerRidge
 from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, PreparedScorer, Scores
+from medgraph.heads.repurposing.similarity import Cosines
 
-__all__ = ["Encoder", "VectorRidge", "vectors_or_encoder"]
+__all__ = ["Encoder", "VectorKernel", "VectorNeighbour", "VectorRidge", "VectorScorer", "vectors_of"]
 
 
 class Encoder(Protocol):
@@ -30,69 +33,72 @@ class Encoder(Protocol):
         """Learn `embedding_`."""
 
 
-def vectors_or_encoder(encoder: Embedding | Encoder) -> Embedding | Encoder:
-    """The embedding that a fitted encoder has learned; anything else as it is."""
+def vectors_of(encoder: Embedding | Encoder, graph: KnowledgeGraph) -> Embedding:
+    """The embedding itself, a fitted encoder's, or the one that a copy of an unfitted encoder learns from `graph`."""
     if isinstance(encoder, Embedding):
         return encoder
     try:
         return encoder.embedding_
     except (AttributeError, NotFittedError):
-        return encoder
+        fresh = copy(encoder)
+        fresh.fit(graph)
+        return fresh.embedding_
 
 
 @dataclass(frozen=True, eq=False)
-class VectorRidge(LinkScorer):
-    """score(s, t) = x_s' M x_t, M fitted to the links in closed form (`Bilinear.ridge`): an embedding's best decoder.
-
-    Vectors keep their lengths: what little is known of a node makes its vector short, and its scores small.
+class VectorScorer(LinkScorer):
+    """A decoder of given vectors.
 
     Args:
-        encoder: an embedding, or an encoder to fit on the graph less the relation, so that training links look to the
-            decoder as new links will.
-        ridge: penalty on M, in units in which the longest vector of either end has length 1.
+        embedding: the vectors; those that have not seen the links to learn from are the best to learn on.
     """
 
-    encoder: Embedding | Encoder
-    ridge: float = 0.3
+    embedding: Embedding
 
-    @property
-    def name(self) -> str:
-        """The encoder's name."""
-        if isinstance(self.encoder, Embedding):
-            return str(self.encoder.metadata.get("encoder") or "Embedding")
-        return type(self.encoder).__name__
-
-    def fitted(self, graph: KnowledgeGraph) -> VectorRidge:
-        """Itself if it holds an embedding; else a copy with its encoder, fitted on `graph`, replaced by the vectors."""
-        if isinstance(self.encoder, Embedding):
-            return self
-        encoder = copy(self.encoder)
-        encoder.fit(graph)
-        return VectorRidge(encoder.embedding_, self.ridge)
-
-    def prepare(self, task: LinkTask) -> PreparedScorer:
-        """Look the vectors up.
+    def vectors(self, task: LinkTask) -> tuple[Float[np.ndarray, "s d"], Float[np.ndarray, "t d"]]:
+        """One row per source, and per target; zeros where the embedding has none.
 
         Raises:
             SchemaError: the embedding has no vector for any source, or for any target.
         """
-        embedding = self.fitted(task.graph).encoder
-        assert isinstance(embedding, Embedding)
-        ends = [
-            _vectors(embedding, task.graph, node_type) for node_type in (task.relation.source, task.relation.target)
-        ]
-        return _Ridge(task, ends[0], ends[1], self.ridge)
+        ends = []
+        for node_type in (task.relation.source, task.relation.target):
+            ids = task.graph.nodes[node_type].column("id").to_pylist()
+            found = [row for row, id_ in enumerate(ids) if id_ in self.embedding]
+            if not found:
+                raise SchemaError(f"{self.embedding!r} has no vector for any of {len(ids):,} {node_type} nodes.")
+            rows: Float[np.ndarray, "n d"] = np.zeros((len(ids), self.embedding.vector_size))
+            rows[found] = self.embedding.vectors_of(ids[row] for row in found)
+            ends.append(rows)
+        return ends[0], ends[1]
+
+    def cosines(self, task: LinkTask) -> tuple[Cosines, Cosines]:
+        """Cosines of the vectors less their mean, of the sources and of the targets."""
+        sides = []
+        for rows in self.vectors(task):
+            known = np.asarray(rows.any(axis=1))
+            centred = np.where(known[:, None], rows - rows[known].mean(axis=0), 0.0)
+            norms = np.linalg.norm(centred, axis=1, keepdims=True)
+            sides.append(Cosines(centred / np.where(norms > 0, norms, 1)))
+        return sides[0], sides[1]
 
 
-def _vectors(embedding: Embedding, graph: KnowledgeGraph, node_type: str) -> Float[np.ndarray, "n d"]:
-    """One row per node of the type; zeros where the embedding has none."""
-    ids = graph.nodes[node_type].column("id").to_pylist()
-    found = [row for row, id_ in enumerate(ids) if id_ in embedding]
-    if not found:
-        raise SchemaError(f"{embedding!r} has no vector for any of {len(ids):,} {node_type} nodes: a wrong graph?")
-    vectors: Float[np.ndarray, "n d"] = np.zeros((len(ids), embedding.vector_size))
-    vectors[found] = embedding.vectors_of(ids[row] for row in found)
-    return vectors
+@dataclass(frozen=True, eq=False)
+class VectorRidge(VectorScorer):
+    """score(s, t) = x_s' M x_t, M fitted to the links in closed form (`Bilinear.ridge`).
+
+    Vectors keep their lengths: what little is known of a node makes its vector short, and its scores small.
+
+    Args:
+        embedding: see `VectorScorer`.
+        ridge: penalty on M, in units in which the longest vector of either end has length 1.
+    """
+
+    ridge: float = 0.3
+
+    def prepare(self, task: LinkTask) -> PreparedScorer:
+        """Look the vectors up. Raises SchemaError."""
+        return _Ridge(task, *self.vectors(task), self.ridge)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,3 +112,31 @@ class _Ridge:
         left, right = torch.from_numpy(self.sources), torch.from_numpy(self.targets)
         relation = Bilinear().ridge(left, right, torch.from_numpy(self.task.matrix(links)), self.ridge)
         return np.asarray((left @ relation @ right.T).numpy())
+
+
+@dataclass(frozen=True, eq=False)
+class VectorKernel(VectorScorer):
+    """`KroneckerRidge` over the cosines of the vectors: a decoder that also keeps what is particular to each target.
+
+    Args:
+        embedding: see `VectorScorer`.
+        ridge: lambda of `KroneckerRidge`.
+        mixing: share of the cosines in the target side's kernel.
+    """
+
+    ridge: float = 1.0
+    mixing: float = 0.5
+
+    def prepare(self, task: LinkTask) -> PreparedScorer:
+        """Look the vectors up. Raises SchemaError."""
+        sources, targets = self.cosines(task)
+        return KroneckerRidge(task, [sources], [targets], self.ridge, self.mixing)
+
+
+@dataclass(frozen=True, eq=False)
+class VectorNeighbour(VectorScorer):
+    """The score of `NearestNeighbour`, with the cosines of the vectors."""
+
+    def prepare(self, task: LinkTask) -> PreparedScorer:
+        """Look the vectors up. Raises SchemaError."""
+        return Nearest(task, *self.cosines(task))

@@ -16,7 +16,7 @@ from medgraph.heads.repurposing.kernels import KroneckerRidge, SharedNeighbours,
 from medgraph.heads.repurposing.path_counts import BoostedPathCounts, MetapathCounts
 from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, cross_fit
 from medgraph.heads.repurposing.similarity import Cosines, best_similarity, neighbour_cosines
-from medgraph.heads.repurposing.vectors import VectorRidge
+from medgraph.heads.repurposing.vectors import VectorKernel, VectorNeighbour, VectorRidge
 
 TREATS = EdgeType("Compound", "treats", "Disease")
 
@@ -45,10 +45,12 @@ def scorers(planted: KnowledgeGraph) -> list[LinkScorer]:
         SharedNeighbours(),
         BoostedPathCounts(),
         VectorRidge(vectors(planted)),
+        VectorKernel(vectors(planted)),
+        VectorNeighbour(vectors(planted)),
     ]
 
 
-@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("number", range(8))
 def test_held_out_links_are_found_without_being_seen(
     planted: KnowledgeGraph, task: LinkTask, links: np.ndarray, number: int
 ) -> None:
@@ -62,7 +64,7 @@ def test_held_out_links_are_found_without_being_seen(
     assert auroc > (0.45 if isinstance(scorer, DegreePrior) else 0.85)
 
 
-@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("number", range(8))
 def test_the_same_links_give_the_same_scores(
     planted: KnowledgeGraph, task: LinkTask, links: np.ndarray, number: int
 ) -> None:
