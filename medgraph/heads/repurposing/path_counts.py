@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32, Int64
 from medgraph.data.graph import EdgeIndex
 from medgraph.errors import SchemaError
 from medgraph.heads.repurposing.metapaths import Metapath, MetapathCounter, metapaths_between
-from medgraph.heads.repurposing.negatives import Negatives, TypedNegatives
+from medgraph.heads.repurposing.negatives import NearbyNegatives, Negatives, TypedNegatives
 from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, PreparedScorer, Scores
 
 __all__ = ["BoostedPathCounts", "MetapathCounts", "PathFeatures"]
@@ -69,6 +69,7 @@ class BoostedPathCounts(MetapathCounts):
         share: of the features that a split may look at.
     """
 
+    negatives: Negatives = field(default_factory=NearbyNegatives)
     trees: int = 120
     learning_rate: float = 0.06
     share: float = 0.3

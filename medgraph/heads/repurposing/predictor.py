@@ -204,7 +204,10 @@ class LinkPredictor:
         part = _part_of(links, split)
         given = {"metapath counts": MetapathCounts(), "nearest neighbour": NearestNeighbour()}
         task = LinkTask(_without_relation(split.graph, self.relation), self.relation, self.seed)
-        beside = {name: scorer.prepare(task).score(split.train) for name, scorer in (baselines or given).items()}
+        beside = {
+            name: scorer.prepare(task).score(split.train)
+            for name, scorer in (given if baselines is None else baselines).items()
+        }
         return evaluate_links(
             answers.log_odds, split, part, beside, name=self.name, topn=topn, n_bootstrap=n_bootstrap, seed=self.seed
         )

@@ -18,7 +18,7 @@ from medgraph.errors import NotFittedError, SchemaError, UnknownIdentifierError
 from medgraph.evaluation.splits import EdgeSplit, split_edges
 from medgraph.explain.paths import explain_paths
 from medgraph.heads.repurposing.baselines import DegreePrior
-from medgraph.heads.repurposing.negatives import DegreeMatchedNegatives, TypedNegatives
+from medgraph.heads.repurposing.negatives import DegreeMatchedNegatives, NearbyNegatives, TypedNegatives
 from medgraph.heads.repurposing.predictor import LinkPredictor
 
 TREATS = EdgeType("Compound", "treats", "Disease")
@@ -127,7 +127,9 @@ def test_vectors_that_may_have_seen_the_answers_are_refused(split: EdgeSplit, pl
         LinkPredictor(leaked, relation=TREATS, folds=4).fit(split)
 
 
-@pytest.mark.parametrize("negatives", [TypedNegatives(limit=300), DegreeMatchedNegatives(per_link=10)])
+@pytest.mark.parametrize(
+    "negatives", [TypedNegatives(limit=300), DegreeMatchedNegatives(per_link=10), NearbyNegatives()]
+)
 def test_negatives_of_either_kind_will_do(split: EdgeSplit, negatives: object) -> None:
     model = LinkPredictor(relation=TREATS, folds=3, negatives=negatives).fit(split)
     assert model.evaluate(n_bootstrap=10).metrics["pairs"]["AUROC"] > 0.85
