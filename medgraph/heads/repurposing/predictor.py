@@ -202,12 +202,10 @@ class LinkPredictor:
             raise NotFittedError("Fitted on a whole graph: nothing was held out to evaluate on. Use fit(split).")
         split = self._split
         part = _part_of(links, split)
-        given = {"metapath counts": MetapathCounts(), "nearest neighbour": NearestNeighbour()}
+        if baselines is None:
+            baselines = {"metapath counts": MetapathCounts(), "nearest neighbour": NearestNeighbour()}
         task = LinkTask(_without_relation(split.graph, self.relation), self.relation, self.seed)
-        beside = {
-            name: scorer.prepare(task).score(split.train)
-            for name, scorer in (given if baselines is None else baselines).items()
-        }
+        beside = {name: scorer.prepare(task).score(split.train) for name, scorer in baselines.items()}
         return evaluate_links(
             answers.log_odds, split, part, beside, name=self.name, topn=topn, n_bootstrap=n_bootstrap, seed=self.seed
         )
