@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 import medgraph as mg
+from medgraph.embeddings.convolution import BlockDiagonal
 
 TREATS = mg.EdgeType("Compound", "treats", "Disease")
 BASELINE = "metapath counts"
@@ -32,7 +33,9 @@ BASELINE = "metapath counts"
 def encoders(rest: mg.KnowledgeGraph, seed: int) -> dict[str, mg.Embedding]:
     """Both embeddings of the graph without the answers."""
     skipgram = mg.SkipGram(vector_size=128, epochs=3, seed=seed)
-    vgae = mg.VGAE(vector_size=256, hidden_size=256, epochs=41, seed=seed)
+    vgae = mg.VGAE(
+        vector_size=256, hidden_size=256, weights=BlockDiagonal(4), balance=0.25, beta=0.2, epochs=41, seed=seed
+    )
     return {"skip-gram": skipgram.fit(rest).embedding_, "VGAE": vgae.fit(rest).embedding_}
 
 
