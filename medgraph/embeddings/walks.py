@@ -6,7 +6,9 @@ A walk depends on (seed, its number) alone: not on batch size, thread count or d
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +23,7 @@ from medgraph.errors import SchemaError
 
 __all__ = ["MetapathWalks", "Node2VecWalks", "RelationBalancedWalks", "UniformWalks", "WalkSampler", "Walks"]
 
+BATCH = 16_384  # walks that one thread takes at once: arrays that stay in its cache, below torch's own threading
 ENDED = -1  # fills the row of a walk that found no way on
 Step = Callable[[Tensor, Tensor, Draws, int], Tensor]  # (current, previous, draws, step number) -> next
 
@@ -87,10 +90,20 @@ class WalkSampler:
             states = torch.where(states == ENDED, ENDED, states % self.adjacency.num_nodes)
         return states.T
 
-    def batches(self, size: int = 65_536) -> Iterator[Int64[Tensor, "walks length"]]:
-        """All walks, `size` at a time."""
-        for first in range(0, len(self), size):
-            yield self.sample(first, first + size)
+    def batches(self, size: int = BATCH) -> Iterator[Int64[Tensor, "walks length"]]:
+        """All walks, `size` at a time; on a CPU, torch's number of threads sample a batch each."""
+        firsts = range(0, len(self), size)
+        threads = torch.get_num_threads() if self.adjacency.offsets.device.type == "cpu" else 1
+        if threads == 1 or len(firsts) == 1:
+            yield from (self.sample(first, first + size) for first in firsts)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            ahead: deque[Future[Tensor]] = deque()
+            for first in firsts:
+                ahead.append(pool.submit(self.sample, first, first + size))
+                if len(ahead) > 2 * threads:
+                    yield ahead.popleft().result()
+            yield from (future.result() for future in ahead)
 
     def __iter__(self) -> Iterator[Int64[np.ndarray, " nodes"]]:
         """Each walk as an array of global node indices, without fill."""
@@ -105,10 +118,12 @@ class WalkSampler:
         order = [self._plan.starts.new_empty(0)]
         while first < last:
             turn, place = divmod(first, size)
-            if self._order[0] != turn:
+            known, shuffled = self._order  # read once: other threads may be in another turn
+            if known != turn:
                 generator = torch.Generator().manual_seed((self.seed * 1_000_003 + turn) % 2**63)
-                self._order = turn, torch.randperm(size, generator=generator)
-            order.append(self._order[1][place : place + last - first].to(order[0].device))
+                shuffled = torch.randperm(size, generator=generator)
+                self._order = turn, shuffled
+            order.append(shuffled[place : place + last - first].to(order[0].device))
             first += order[-1].numel()
         return self._plan.starts[torch.cat(order)]
 
