@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EdgeIndex", "KnowledgeGraph", "NodeRef", "Provenance"]
 
-EdgeIndex: TypeAlias = Int64[np.ndarray, "2 edges"]
+EdgeIndex: TypeAlias = Int64[np.ndarray, "2 _"]  # no name: one call may take two of different lengths
 
 
 @dataclass(frozen=True)

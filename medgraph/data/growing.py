@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ from medgraph.errors import MalformedInputError
 __all__ = ["GrowingTable", "split_lists"]
 
 
+@runtime_checkable
 class HasPath(Protocol):
     """What a table is read from, for errors to name."""
 

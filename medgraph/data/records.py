@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,6 +25,7 @@ _TEXT, _LINES, _PARQUET = (".tsv", ".txt", ".sif"), (".jsonl", ".ndjson"), (".pa
 SUFFIXES = (*(s + end for s in _TEXT + _LINES for end in ("", ".gz", ".bz2", ".zst")), *_PARQUET)
 
 
+@runtime_checkable
 class Records(Protocol):
     """A file of records."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ class Stream:
     sequences: Int64[Tensor, " tokens"]
 
 
+@runtime_checkable
 class Corpus(Protocol):
     """Sequences of numbers below `num_tokens`, each read the same at every pass."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ class Fit:
     progress: bool = True
 
 
+@runtime_checkable
 class Backend(Protocol):
     """What computes the vectors."""
 
@@ -106,7 +107,7 @@ class SkipGram:
         checkpoint: Path | str | None = None,
         resume: bool = False,
         progress: bool = True,
-    ) -> Self:
+    ) -> SkipGram:
         """Learn from walks over a graph, or from sequences of ids.
 
         Args:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -113,7 +112,7 @@ class VGAE:
         checkpoint: Path | str | None = None,
         resume: bool = False,
         progress: bool = True,
-    ) -> Self:
+    ) -> VGAE:
         """Learn a vector for every node of `graph`.
 
         Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
@@ -27,6 +27,7 @@ _Values = Float[np.ndarray, " n"]
 _Labels = Bool[np.ndarray, " n"]
 
 
+@runtime_checkable
 class Calibrator(Protocol):
     """What turns scores into probabilities."""
 

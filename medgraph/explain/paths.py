@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ __all__ = ["Evidence", "EvidencePath", "MetapathEvidence", "PairScorer", "explai
 MAX_LENGTH = 4
 
 
+@runtime_checkable
 class PairScorer(Protocol):
     """What the deletion check asks of a predictor, such as `LinkPredictor`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -82,7 +82,7 @@ class GraphStore(Protocol):
     def close(self) -> None:
         """Let go of files and connections. May be called twice."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> GraphStore: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import ladybug
 import pyarrow as pa
@@ -165,7 +165,7 @@ class LadybugStore:
         self._release()
         self._closed = True
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> LadybugStore:
         return self
 
     def __exit__(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 import torch
@@ -35,6 +35,7 @@ class History(list[dict[str, float]]):
         return pd.DataFrame(list(self))
 
 
+@runtime_checkable
 class Task(Protocol):
     """What is learned: subclass it, and give it to `Trainer.run`.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -92,7 +92,7 @@ class LinkPredictor:
 
     # Fitting ---------------------------------------------------------------------------------------------------------
 
-    def fit(self, data: EdgeSplit | KnowledgeGraph) -> Self:
+    def fit(self, data: EdgeSplit | KnowledgeGraph) -> LinkPredictor:
         """Learn from a split's training links, and calibrate on its valid ones; or from all links of a graph.
 
         On a whole graph, probabilities are calibrated out of fold: how often is a pair that scores so a link, were it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -64,6 +64,7 @@ class LinkTask:
         return matrix
 
 
+@runtime_checkable
 class PreparedScorer(Protocol):
     """A scorer that has seen the rest of the graph, and now learns from links alone."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from medgraph.heads.repurposing.similarity import Cosines
 __all__ = ["Encoder", "VectorKernel", "VectorNeighbour", "VectorRidge", "VectorScorer", "vectors_of"]
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """A graph in, an embedding out: `SkipGram`, `VGAE`, or yours."""
 
