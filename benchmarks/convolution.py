@@ -31,7 +31,7 @@ def serve(name: str, file: Path, size: int) -> None:
     """Runs one pass for each line read, answering its seconds; at the end, the extra memory."""
     import torch
 
-    from medgraph.embeddings import convolution
+    from medgraph.embeddings import convolution, typed_edges
 
     with np.load(file) as arrays:
         triples, nodes, types = arrays["triples"], int(arrays["nodes"]), int(arrays["types"])
@@ -44,7 +44,7 @@ def serve(name: str, file: Path, size: int) -> None:
         index = torch.stack([torch.cat([source, target]), torch.cat([target, source])])
         layer, arguments = RGCNConv(size, size, 2 * types), (index, torch.cat([relation, relation + types]))
     else:
-        edges = convolution.TypedEdges(triples, nodes, types)
+        edges = typed_edges.TypedEdges(triples, nodes, types)
         weights = getattr(convolution, name)()
         layer, arguments = convolution.RelationalConvolution(size, size, len(edges), weights), (edges,)
     del triples

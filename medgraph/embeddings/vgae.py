@@ -15,16 +15,11 @@ from torch.nn import functional
 
 from medgraph.data.graph import KnowledgeGraph
 from medgraph.data.schema import EdgeType, NodeType
-from medgraph.embeddings.convolution import (
-    Full,
-    Normalisation,
-    RelationalConvolution,
-    RelationWeights,
-    TypedEdges,
-)
+from medgraph.embeddings.convolution import Full, RelationalConvolution, RelationWeights
 from medgraph.embeddings.decoders import Decoder, DistMult
 from medgraph.embeddings.embedding import Embedding
 from medgraph.embeddings.spectral import spectral_vectors
+from medgraph.embeddings.typed_edges import Normalisation, TypedEdges
 from medgraph.errors import NotFittedError, SchemaError
 from medgraph.training import History, Task, Trainer, resolve_device
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,15 +23,20 @@ __all__ = ["Encoder", "VectorKernel", "VectorNeighbour", "VectorRidge", "VectorS
 
 
 @runtime_checkable
-class Encoder(Protocol):
-    """A graph in, an embedding out: `SkipGram`, `VGAE`, or yours."""
+class Fitted(Protocol):
+    """What has learned an embedding."""
 
     @property
     def embedding_(self) -> Embedding:
-        """The vectors, once fitted."""
+        """The vectors."""
 
-    def fit(self, graph: KnowledgeGraph) -> Any:
-        """Learn `embedding_`."""
+
+@runtime_checkable
+class Encoder(Protocol):
+    """A graph in, an embedding out: `SkipGram`, `VGAE`, or yours."""
+
+    def fit(self, graph: KnowledgeGraph) -> Fitted:
+        """Learn; returns what has `embedding_`, which is the encoder itself."""
 
 
 def vectors_of(encoder: Embedding | Encoder, graph: KnowledgeGraph) -> Embedding:
@@ -39,11 +44,10 @@ def vectors_of(encoder: Embedding | Encoder, graph: KnowledgeGraph) -> Embedding
     if isinstance(encoder, Embedding):
         return encoder
     try:
-        return encoder.embedding_
+        learned: Embedding = encoder.embedding_  # type: ignore[attr-defined]  # there once it is fitted
     except (AttributeError, NotFittedError):
-        fresh = copy(encoder)
-        fresh.fit(graph)
-        return fresh.embedding_
+        learned = copy(encoder).fit(graph).embedding_
+    return learned
 
 
 @dataclass(frozen=True, eq=False)

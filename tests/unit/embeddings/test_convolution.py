@@ -8,16 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from medgraph.embeddings.convolution import (
-    Basis,
-    BlockDiagonal,
-    Diagonal,
-    Full,
-    Normalisation,
-    RelationalConvolution,
-    RelationWeights,
-    TypedEdges,
-)
+from medgraph.embeddings.convolution import Basis, BlockDiagonal, Diagonal, Full, RelationalConvolution, RelationWeights
+from medgraph.embeddings.typed_edges import Normalisation, TypedEdges
 from medgraph.errors import SchemaError
 
 WEIGHTS: list[RelationWeights] = [Full(), Basis(2), BlockDiagonal(2), Diagonal()]

@@ -14,8 +14,9 @@ from sklearn.metrics import roc_auc_score
 from medgraph.data.graph import KnowledgeGraph
 from medgraph.data.schema import EdgeType
 from medgraph.embeddings import vgae as module
-from medgraph.embeddings.convolution import BlockDiagonal, Diagonal, TypedEdges
+from medgraph.embeddings.convolution import BlockDiagonal, Diagonal
 from medgraph.embeddings.decoders import Bilinear, ComplEx, DistMult, InnerProduct
+from medgraph.embeddings.typed_edges import TypedEdges
 from medgraph.embeddings.vgae import VGAE, gaussian_kl
 from medgraph.errors import NotFittedError, SchemaError
 from medgraph.training import TrainingInterrupted
