@@ -6,13 +6,17 @@ of the whole graph do.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
+import medgraph as mg
 from medgraph.data.graph import KnowledgeGraph
 from medgraph.data.schema import EdgeType
 from medgraph.evaluation.splits import EdgeSplit, split_edges
+from medgraph.heads.repurposing.scorer import LinkScorer
 
 TREATS = EdgeType("Compound", "treats", "Disease")
 PALLIATES = EdgeType("Compound", "palliates", "Disease")
@@ -95,3 +99,70 @@ def test_the_whole_graph_is_not_reachable_from_the_split(leaky: KnowledgeGraph) 
     graphs = [value for value in vars(split).values() if isinstance(value, KnowledgeGraph)]
     assert graphs == [split.graph]
     assert split.graph is not leaky
+
+
+# Models ------------------------------------------------------------------------------------------------------------
+
+
+def scrambled(graph: KnowledgeGraph, split: EdgeSplit) -> KnowledgeGraph:
+    """The same training links, and in place of each held-out one some other pair, with its twins nowhere."""
+    rng = np.random.default_rng(1)
+    free = np.argwhere(~split.known())
+    fake = free[rng.choice(len(free), split.report.held_out, replace=False)].T
+    links = np.concatenate([split.train, fake], axis=1)
+    table = pa.table({"source": links[0], "target": links[1]})
+    return KnowledgeGraph(graph.nodes, {**graph.edges, TREATS: table}, graph.symmetric)
+
+
+def embedded(graph: KnowledgeGraph, encoder: str) -> np.ndarray:
+    if encoder == "SkipGram":
+        walks = mg.UniformWalks(walks_per_node=2, length=8)
+        return mg.SkipGram(vector_size=8, walks=walks, device="cpu").fit(graph).embedding_.vectors
+    return mg.VGAE(vector_size=8, hidden_size=8, epochs=2, device="cpu").fit(graph).embedding_.vectors
+
+
+@pytest.fixture(scope="module")
+def rich() -> KnowledgeGraph:
+    """Enough besides the links to learn from: targets and disease genes."""
+    rng = np.random.default_rng(3)
+    sizes = {"Compound": 40, "Disease": 30, "Gene": 25}
+    edges = {
+        TREATS: np.unique(rng.integers([40, 30], size=(220, 2)), axis=0),
+        EdgeType("Compound", "binds", "Gene"): np.unique(rng.integers([40, 25], size=(200, 2)), axis=0),
+        EdgeType("Disease", "associates", "Gene"): np.unique(rng.integers([30, 25], size=(200, 2)), axis=0),
+    }
+    return KnowledgeGraph(
+        {t: pa.table({"id": [f"{t}:{i}" for i in range(n)], "name": [""] * n}) for t, n in sizes.items()},
+        {t: pa.table({"source": pairs[:, 0], "target": pairs[:, 1]}) for t, pairs in edges.items()},
+    )
+
+
+@pytest.mark.parametrize("encoder", ["SkipGram", "VGAE"])
+def test_an_encoder_cannot_tell_which_links_were_held_out(rich: KnowledgeGraph, encoder: str) -> None:
+    split = split_edges(rich, TREATS, seed=0)
+    other = scrambled(rich, split)
+    held = other.without({TREATS: np.argwhere(~split.known("train")).T})
+    np.testing.assert_array_equal(embedded(split.graph, encoder), embedded(held, encoder))
+    assert (embedded(split.graph, encoder) != embedded(other, encoder)).any(), "the test could not fail"
+
+
+SCORERS = [
+    mg.DegreePrior(),
+    mg.NearestNeighbour(),
+    mg.MetapathCounts(),
+    mg.BoostedPathCounts(trees=5),
+    mg.SharedNeighbours(),
+]
+
+
+@pytest.mark.parametrize("scorer", SCORERS, ids=lambda s: s.name)
+def test_a_predictor_cannot_tell_which_links_were_held_out(rich: KnowledgeGraph, scorer: LinkScorer) -> None:
+    """The split is given one test part, then another: nothing that is learned or scored may change."""
+    split = split_edges(rich, TREATS, seed=0)
+    model = mg.LinkPredictor(relation=TREATS, scorers=(scorer,), folds=3)
+    honest = model.fit(split).score_matrix()
+    free = np.argwhere(~split.known()).T
+    false = replace(split, test=np.ascontiguousarray(free[:, :: free.shape[1] // split.test.shape[1]]))
+    np.testing.assert_array_equal(model.fit(false).score_matrix(), honest)
+    peeking = replace(split, train=np.concatenate([split.train, split.test], axis=1))
+    assert (model.fit(peeking).score_matrix() != honest).any(), "the test could not fail"

@@ -27,7 +27,15 @@ from medgraph.heads.repurposing.negatives import Negatives, TypedNegatives
 from medgraph.heads.repurposing.path_counts import BoostedPathCounts, MetapathCounts
 from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, Scores
 from medgraph.heads.repurposing.stack import Stack, cross_fitted_quantiles, fit_stack, tail_quantile
-from medgraph.heads.repurposing.vectors import Encoder, VectorKernel, VectorNeighbour, VectorRidge, vectors_of
+from medgraph.heads.repurposing.vectors import (
+    Encoder,
+    TrainedDecoder,
+    TypedDecoder,
+    VectorKernel,
+    VectorNeighbour,
+    VectorRidge,
+    vectors_of,
+)
 
 __all__ = ["LinkPredictor"]
 
@@ -47,7 +55,7 @@ class LinkPredictor:
     Args:
         encoder: an embedding, a fitted encoder, or an encoder to fit on the graph less the relation (best: its vectors
             have then seen no link at all); several; or None. Each is decoded in three ways (`VectorRidge`,
-            `VectorKernel`, `VectorNeighbour`).
+            `VectorKernel`, `VectorNeighbour`); a VGAE fitted with the links adds its own decoder.
         relation: what to predict.
         scorers: what else to use: by default path counts, shared neighbours and nearest neighbours; () for the
             encoder alone.
@@ -116,7 +124,12 @@ class LinkPredictor:
         embeddings = [vectors_of(encoder, rest) for encoder in self._encoders()]
         saw_links, self.notes_ = _check_origin(embeddings, graph, rest)
         decoders = [decoder(e) for e in embeddings for decoder in (VectorRidge, VectorKernel, VectorNeighbour)]
-        self._fitted_scorers = (*decoders, *self.scorers)
+        own = [  # an encoder trained with the links has a decoder for them
+            TrainedDecoder(encoder)
+            for encoder, embedding in zip(self._encoders(), embeddings, strict=True)
+            if isinstance(encoder, TypedDecoder) and _learned_from(embedding) == graph.fingerprint
+        ]
+        self._fitted_scorers = (*own, *decoders, *self.scorers)
         valid = split.valid if split is not None else links[:, :0]
         if saw_links and not valid.size:
             raise SchemaError(
@@ -268,13 +281,19 @@ def _encoder_name(encoder: Embedding | Encoder) -> str:
     return type(encoder).__name__
 
 
+def _learned_from(embedding: Embedding) -> str | None:
+    """The fingerprint of the graph that the vectors were learned from, if it is recorded."""
+    fingerprint: str | None = embedding.metadata.get("graph", {}).get("fingerprint")
+    return fingerprint
+
+
 def _check_origin(
     embeddings: Sequence[Embedding], graph: KnowledgeGraph, rest: KnowledgeGraph
 ) -> tuple[bool, tuple[str, ...]]:
     """Has any embedding seen the training links? Raises SchemaError if it may have seen the held-out ones."""
     saw_links, notes = False, []
     for embedding in embeddings:
-        name, learned_from = _encoder_name(embedding), embedding.metadata.get("graph", {}).get("fingerprint")
+        name, learned_from = _encoder_name(embedding), _learned_from(embedding)
         if learned_from is None:
             saw_links = True
             notes.append(f"{name}: it is not recorded which graph the vectors were learned from.")

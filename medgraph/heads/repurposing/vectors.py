@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 
 from medgraph.data.graph import EdgeIndex, KnowledgeGraph
+from medgraph.data.schema import EdgeType
 from medgraph.embeddings.decoders import Bilinear
 from medgraph.embeddings.embedding import Embedding
 from medgraph.errors import NotFittedError, SchemaError
@@ -19,7 +20,16 @@ from medgraph.heads.repurposing.kernels import KroneckerRidge
 from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, PreparedScorer, Scores
 from medgraph.heads.repurposing.similarity import Cosines
 
-__all__ = ["Encoder", "VectorKernel", "VectorNeighbour", "VectorRidge", "VectorScorer", "vectors_of"]
+__all__ = [
+    "Encoder",
+    "TrainedDecoder",
+    "TypedDecoder",
+    "VectorKernel",
+    "VectorNeighbour",
+    "VectorRidge",
+    "VectorScorer",
+    "vectors_of",
+]
 
 
 @runtime_checkable
@@ -145,3 +155,35 @@ class VectorNeighbour(VectorScorer):
     def prepare(self, task: LinkTask) -> PreparedScorer:
         """Look the vectors up. Raises SchemaError."""
         return Nearest(task, *self.cosines(task))
+
+
+@runtime_checkable
+class TypedDecoder(Protocol):
+    """What scores every pair of an edge type by a decoder of its own, such as a `VGAE` fitted with those edges."""
+
+    def score_all(self, edge_type: EdgeType) -> Float[np.ndarray, "s t"]:
+        """Log-odds of every pair."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedDecoder(LinkScorer):
+    """The scores of an encoder's own decoder, which was trained with the links and is not fitted again.
+
+    Args:
+        model: the fitted encoder.
+    """
+
+    model: TypedDecoder
+
+    def prepare(self, task: LinkTask) -> PreparedScorer:
+        """Score every pair once."""
+        return _Given(np.asarray(self.model.score_all(task.relation), dtype=np.float64))
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    scores: Scores
+
+    def score(self, links: EdgeIndex) -> Scores:
+        del links  # the decoder has seen them
+        return self.scores

@@ -14,12 +14,14 @@ from medgraph.artefact import read_artefact
 from medgraph.data.graph import KnowledgeGraph
 from medgraph.data.schema import EdgeType
 from medgraph.embeddings.embedding import Embedding
+from medgraph.embeddings.vgae import VGAE
 from medgraph.errors import NotFittedError, SchemaError, UnknownIdentifierError
 from medgraph.evaluation.splits import EdgeSplit, split_edges
 from medgraph.explain.paths import explain_paths
 from medgraph.heads.repurposing.baselines import DegreePrior
 from medgraph.heads.repurposing.negatives import DegreeMatchedNegatives, NearbyNegatives, TypedNegatives
 from medgraph.heads.repurposing.predictor import LinkPredictor
+from medgraph.heads.repurposing.vectors import TrainedDecoder
 
 TREATS = EdgeType("Compound", "treats", "Disease")
 
@@ -119,6 +121,13 @@ def test_vectors_that_saw_training_links_are_weighed_on_valid_ones(split: EdgeSp
     assert model.evaluate(n_bootstrap=10).metrics["pairs"]["AUROC"] > 0.85
     with pytest.raises(SchemaError, match="has seen the links it is to predict"):
         LinkPredictor(Groups().fit(planted), relation=TREATS, folds=4).fit(planted)
+
+
+def test_a_vgae_fitted_with_the_links_adds_its_own_decoder(split: EdgeSplit) -> None:
+    vgae = VGAE(vector_size=16, hidden_size=16, epochs=30, device="cpu", seed=0).fit(split.graph)
+    model = LinkPredictor(vgae, relation=TREATS, scorers=(), folds=4).fit(split)
+    assert isinstance(model._fitted_scorers[0], TrainedDecoder)
+    assert model.evaluate(n_bootstrap=10).metrics["pairs"]["AUROC"] > 0.7
 
 
 def test_vectors_that_may_have_seen_the_answers_are_refused(split: EdgeSplit, planted: KnowledgeGraph) -> None:

@@ -158,7 +158,7 @@ def test_bad_parameters_are_refused(task: LinkTask) -> None:
     with pytest.raises(SchemaError, match="one to three"):
         MetapathCounts(max_length=4).prepare(task)
     with pytest.raises(SchemaError, match="ridge > 0"):
-        SharedNeighbours(ridge=0).prepare(task)
+        SharedNeighbours(ridge=0.0).prepare(task)
     stranger = Embedding(["X:1"], ["X"], ["x"], np.ones((1, 2), np.float32))
     with pytest.raises(SchemaError, match="no vector for any"):
         VectorRidge(stranger).prepare(task)
