@@ -9,10 +9,12 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
+from medgraph.data.graph import KnowledgeGraph
 from medgraph.data.schema import EdgeType
 from medgraph.embeddings.skipgram import SkipGram
 from medgraph.embeddings.vgae import VGAE
 from medgraph.embeddings.walks import UniformWalks
+from medgraph.errors import SchemaError
 from medgraph.evaluation.splits import split_edges
 from medgraph.explain.paths import explain_paths
 from medgraph.explore.maps import map_embedding
@@ -25,6 +27,9 @@ from medgraph.stores import open_store
 __all__ = ["run"]
 
 TREATS = EdgeType("Compound", "treats", "Disease")
+TARGETS = EdgeType("Compound", "targets", "Gene")
+ASSOCIATES = EdgeType("Disease", "associates", "Gene")
+PRESENTS = EdgeType("Disease", "presents", "Phenotype")
 
 
 def run(folder: Path, disease: str, seed: int, console: Console) -> None:
@@ -32,95 +37,119 @@ def run(folder: Path, disease: str, seed: int, console: Console) -> None:
 
     Raises:
         UnknownIdentifierError: the disease is not in the starter graph.
+        SchemaError: it is there, but it is no disease.
     """
     started = monotonic()
 
-    def say(text: str) -> None:
+    def step(text: str) -> None:
         console.print(f"\n[bold]{escape(text)}[/bold]  [dim]({monotonic() - started:.0f} s)[/dim]", highlight=False)
 
-    say("1. A graph: genes, diseases, phenotypes, diagnoses and drugs, bundled and offline")
+    def say(text: str) -> None:
+        console.print(f"   {text}", highlight=False, markup=False, soft_wrap=True)
+
+    step("1. A graph: genes, diseases, phenotypes, diagnoses and drugs, bundled and offline")
     graph = load("starter")
+    if (node_type := graph.locate(disease).node_type) != "Disease":
+        raise SchemaError(f"{disease} ({graph.name(disease)}) is a {node_type}; the demo asks about a disease.")
     name = graph.name(disease)
-    store_folder = folder / "graph"
-    with open_store(store_folder) as store:
+    with open_store(folder / "graph") as store:
         store.write(graph)
-        console.print(f"   {graph!r}\n   kept in {store_folder}", highlight=False, markup=False)
         drugs = store.query(
             "MATCH (c:Compound)-[:treats]->(d:Disease {id: $id}) RETURN c.name ORDER BY c.name", id=disease
         )
-    known = ", ".join(drugs.column(0).to_pylist())
-    console.print(f"   known to treat {name}: {known}", highlight=False, markup=False)
+    say(f"{graph!r}, kept in {folder / 'graph'}")
+    say(f"Known to treat {name}: {', '.join(drugs.column(0).to_pylist()) or 'none of these drugs'}.")
+    near = within_reach(graph, disease)
+    say(f"To be quick, the demo learns from what lies within reach of a drug: {near!r}")
 
-    say("2. Some of what is known is hidden, so that the answers can be judged")
-    split = split_edges(graph, TREATS, seed=seed)
+    step("2. Some of what is known is hidden, so that the answers can be judged")
+    split = split_edges(near, TREATS, seed=seed)
     console.print(split.report)
     rest = split.graph.without({TREATS: None})
 
-    say("3. Two embeddings, learned from everything but the indications")
-    walks = UniformWalks(walks_per_node=5, length=20)
-    skipgram = SkipGram(vector_size=64, window=4, walks=walks, seed=seed).fit(rest)
+    step("3. Two embeddings, learned from everything but the indications")
+    walks = UniformWalks(walks_per_node=10, length=20)
+    skipgram = SkipGram(vector_size=64, alpha=0.1, walks=walks, seed=seed).fit(rest)
     skipgram.embedding_.save(folder / "skipgram")
-    console.print(f"   {skipgram.embedding_!r} in {folder / 'skipgram'}", highlight=False, markup=False)
-    vgae = VGAE(vector_size=64, hidden_size=64, epochs=40, seed=seed).fit(rest)
+    say(f"{skipgram.embedding_!r} in {folder / 'skipgram'}; loss {skipgram.history_[-1]['loss']:.3f}")
+    vgae = VGAE(vector_size=64, hidden_size=64, seed=seed).fit(rest)
     vgae.embedding_.save(folder / "vgae")
-    bound = vgae.history_[-1]
-    console.print(
-        f"   {vgae.embedding_!r} in {folder / 'vgae'}; ELBO {bound['elbo']:.3f}, KL {bound['kl']:.3f}",
-        highlight=False, markup=False,
-    )  # fmt: skip
+    last = vgae.history_[-1]
+    say(f"{vgae.embedding_!r} in {folder / 'vgae'}; ELBO {last['elbo']:.3f} per edge, KL {last['kl']:.2f} per node")
 
-    say(f"4. What is most like {name}?")
-    for node_type in ("Disease", "Gene"):
-        near = skipgram.embedding_.most_similar(disease, topn=5, node_type=node_type)
-        told = ", ".join(f"{graph.name(i)} {s:.2f}" for i, s in near)
-        console.print(f"   {node_type}: {told}", highlight=False, markup=False)
+    step(f"4. What is most like {name}?")
+    for node_type in ("Disease", "Gene", "Phenotype", "Compound"):
+        alike = skipgram.embedding_.most_similar(disease, topn=5, node_type=node_type)
+        say(f"{node_type + ':':<11}{', '.join(f'{graph.name(i)} {s:.2f}' for i, s in alike)}")
 
-    say(f"5. Which drugs should be looked at for {name}?")
-    predictor = LinkPredictor([skipgram, vgae], relation=TREATS, folds=5, seed=seed).fit(split)
+    step(f"5. Which drugs should be looked at for {name}?")
+    with console.status("learning which drugs treat which diseases"):
+        predictor = LinkPredictor([skipgram, vgae], relation=TREATS, folds=5, seed=seed).fit(split)
     predictor.save(folder / "predictor")
     candidates = predictor.rank(disease, topn=10)
     console.print(candidates)
-    held_out = {tuple(pair) for pair in np.concatenate([split.valid, split.test], axis=1).T.tolist()}
-    row = graph.locate(disease).row
-    found = [c.name for c in candidates if (graph.locate(c.id).row, row) in held_out]
+    hidden = {tuple(pair) for pair in np.concatenate([split.valid, split.test], axis=1).T.tolist()}
+    row = near.locate(disease).row
+    found = [c.name for c in candidates if (near.locate(c.id).row, row) in hidden]
     if found:
-        console.print(f"   hidden indications among them: {', '.join(found)}", highlight=False, markup=False)
+        say(f"Hidden indications among them: {', '.join(found)}.")
 
-    say("6. How far can that be trusted? The hidden links, beside the baselines")
-    report = predictor.evaluate()
+    step("6. How far can that be trusted? The hidden links, beside the baselines")
+    with console.status("ranking the hidden links"):
+        report = predictor.evaluate()
     report.save(folder / "evaluation.json")
     console.print(report)
 
-    say("7. Why? The paths behind the best new candidate")
-    best = next(iter(predictor.rank(disease, topn=1, known=False)))
-    evidence = explain_paths(split.graph, best.id, disease, predictor=predictor, check=2)
+    best = predictor.rank(disease, topn=1, known=False)[0]
+    step(f"7. Why {best.name}, the best of those not known? The paths that speak for it")
+    with console.status("looking for paths, and deleting them"):
+        evidence = explain_paths(split.graph, best.id, disease, predictor=predictor, check=2)
     console.print(evidence)
 
-    say("8. Pictures")
-    drawn = map_embedding(
-        skipgram.embedding_, ["Compound", "Disease", "Gene", "Phenotype"],
-        highlight=[disease, *(c.id for c in candidates[:5])], max_nodes=2000, title=f"around {name}", seed=seed,
-    )  # fmt: skip
-    around = neighbourhood(graph, disease)
-    for picture, stem in ((drawn, "map"), (around, "neighbourhood")):
-        for ending in ("html", "png"):
-            picture.save(folder / f"{stem}.{ending}")
-    HtmlReport(
+    step("8. Pictures")
+    with console.status("laying out the map"):
+        drawn = map_embedding(
+            skipgram.embedding_, highlight=[disease, *(c.id for c in candidates[:5])], max_nodes=3000,
+            title=f"{name} and the drugs ranked first for it, among what lies within reach of a drug", seed=seed,
+        )  # fmt: skip
+    around = neighbourhood(near, disease)
+    pictures = [
+        picture.save(folder / f"{stem}.{ending}")
+        for picture, stem in ((drawn, "map"), (around, "neighbourhood"))
+        for ending in ("html", "png")
+    ]
+    page = HtmlReport(
         f"Which drugs for {name}?",
         ("Candidates", candidates),
-        ("Evaluation", report),
-        (f"Evidence for {best.name}", evidence),
-        ("Map", drawn),
-        ("Neighbourhood", around),
+        (f"Why {best.name}?", evidence),
+        ("How far can that be trusted?", report),
+        ("The space", drawn),
+        (f"Around {name}", around),
     ).save(folder / "report.html")
-    console.print(f"   {folder}/report.html, map.html, map.png, neighbourhood.html", highlight=False, markup=False)
+    say(f"{page} holds all of this; also {', '.join(path.name for path in pictures)}")
 
-    say("Done. Try next:")
-    console.print(
-        f"   medgraph similar {folder}/skipgram DRUGBANK:DB00945 --node-type Compound\n"
-        f"   medgraph repurpose {folder}/graph DOID:9352 --new\n"
-        f"   medgraph explain {folder}/graph {best.id} {disease}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    step("Done. Try next:")
+    for command in (
+        f"medgraph similar {folder / 'skipgram'} DRUGBANK:DB00945 --node-type Compound",
+        f"medgraph repurpose {folder / 'graph'} DOID:9352 --new --predictor {folder / 'predictor'}",
+        f"medgraph explain {folder / 'graph'} {best.id} {disease}",
+    ):
+        say(command)
+
+
+def within_reach(graph: KnowledgeGraph, disease: str) -> KnowledgeGraph:
+    """The common diseases, those that share a gene with one of them or with a drug's target, and what they touch."""
+    associated, presented = graph.edge_index(ASSOCIATES), graph.edge_index(PRESENTS)
+    ids = np.asarray(graph.nodes["Disease"].column("id").to_pylist())
+    common = np.char.startswith(ids, "DOID:") | (ids == disease)
+    genes = np.union1d(associated[1][common[associated[0]]], graph.edge_index(TARGETS)[1])
+    near = common.copy()
+    near[associated[0][np.isin(associated[1], genes)]] = True
+    rows = {
+        "Compound": np.arange(graph.nodes["Compound"].num_rows),
+        "Disease": np.flatnonzero(near),
+        "Gene": np.union1d(genes, associated[1][near[associated[0]]]),
+        "Phenotype": np.unique(presented[1][near[presented[0]]]),
+    }
+    chosen = np.concatenate([graph.offsets[node_type] + found for node_type, found in rows.items()])
+    return graph.subgraph(nodes=[graph.ids[i] for i in chosen.tolist()], node_types=rows)

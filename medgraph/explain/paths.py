@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Evidence", "EvidencePath", "MetapathEvidence", "PairScorer", "explain_paths"]
 
 MAX_LENGTH = 4
+SHOWN_KINDS = 10  # of path, in the printed table
 
 
 @runtime_checkable
@@ -118,8 +119,13 @@ class Evidence:
         for column in ("share", "paths", "DWPC"):
             kinds.add_column(column, justify="right")
         kinds.add_column("metapath")
-        for kind in self.metapaths:
+        for kind in self.metapaths[:SHOWN_KINDS]:
             kinds.add_row(f"{kind.share:.1%}", f"{kind.paths:,}", f"{kind.dwpc:.3g}", escape(kind.metapath))
+        if rest := self.metapaths[SHOWN_KINDS:]:
+            paths = sum(kind.paths for kind in rest)
+            kinds.caption = (
+                f"and {len(rest)} more kinds with {paths:,} paths, {sum(k.share for k in rest):.1%} together"
+            )
         table = Table(title="strongest paths", title_justify="left")
         table.add_column("share", justify="right")
         table.add_column("path")
