@@ -1,6 +1,6 @@
 """Does the torch backend of SkipGram agree with gensim's on Hetionet, and how fast are both?
 
-    python benchmarks/skipgram.py [path of the Hetionet files] [--seeds 3] [--walks 10] [--epochs 3]
+    python benchmarks/skipgram.py [path of the Hetionet files] [--seeds 3] [--walks 10] [--epochs 2] [--alpha 0.1]
 
 Compound-treats-Disease is taken out of the graph, both backends read the same walks, and the same kernel decoder
 (ridge regression on pairs, k = exp(cos - 1)) is fitted on the training pairs of ten random 80/10/10 splits.
@@ -49,7 +49,8 @@ def main() -> None:
     parser.add_argument("path", nargs="?")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--walks", type=int, default=10)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--alpha", type=float, default=0.1)
     given = parser.parse_args()
     full = mg.load("hetionet", **({"path": given.path} if given.path else {}))
     treats = mg.EdgeType("Compound", "treats", "Disease")
@@ -58,7 +59,8 @@ def main() -> None:
     for seed in range(given.seeds):
         for name, backend in {"torch": TorchBackend(), "gensim": GensimBackend(workers=2)}.items():
             model = SkipGram(
-                walks=UniformWalks(given.walks, 40), epochs=given.epochs, sample=0.0, seed=seed, backend=backend
+                walks=UniformWalks(given.walks, 40), alpha=given.alpha, epochs=given.epochs, sample=0.0, seed=seed,
+                backend=backend,
             )  # fmt: skip
             started, cpu = time.perf_counter(), time.process_time()
             model.fit(graph)
