@@ -39,6 +39,17 @@ def encoders(rest: mg.KnowledgeGraph, seed: int) -> dict[str, mg.Embedding]:
     return {"skip-gram": skipgram.fit(rest).embedding_, "VGAE": vgae.fit(rest).embedding_}
 
 
+def kept_encoders(rest: mg.KnowledgeGraph, seed: int, cache: Path | None) -> dict[str, mg.Embedding]:
+    """`encoders`, from the cache where they are there already."""
+    folders = {n: cache / f"{n}-{seed}-{rest.fingerprint[:8]}" for n in ("skip-gram", "VGAE")} if cache else {}
+    if folders and all(folder.exists() for folder in folders.values()):
+        return {name: mg.Embedding.load(folder) for name, folder in folders.items()}
+    made = encoders(rest, seed)
+    for name, folder in folders.items():
+        made[name].save(folder)
+    return made
+
+
 def models(embeddings: dict[str, mg.Embedding], seed: int) -> dict[str, mg.LinkPredictor]:
     """What is compared."""
     graph_only = (mg.MetapathCounts(), mg.BoostedPathCounts(), mg.SharedNeighbours(), mg.NearestNeighbour())
@@ -56,6 +67,8 @@ def main() -> None:
     parser.add_argument("--by", default="edge", choices=["edge", "source", "target", "area"])
     parser.add_argument("--encoder-seeds", type=int, default=3)
     parser.add_argument("--without", nargs="*", default=[], help="relations between drugs and diseases to leave out")
+    parser.add_argument("--valid-too", action="store_true", help="also learn from valid links; the same test links")
+    parser.add_argument("--cache", type=Path, help="a folder to keep embeddings in, for the next run on this graph")
     parser.add_argument("--no-embeddings", action="store_true")
     parser.add_argument("--final", type=Path, help="fit on every link and write every pair's answer")
     parser.add_argument("--json", type=Path)
@@ -72,7 +85,7 @@ def main() -> None:
         place = seed % arguments.encoder_seeds
         if place not in made:
             started = perf_counter()
-            made[place] = encoders(rest, place)
+            made[place] = kept_encoders(rest, place, arguments.cache)
             console.print(f"embeddings, seed {place}: {perf_counter() - started:.0f} s")
         return made[place]
 
@@ -88,7 +101,7 @@ def main() -> None:
         for name, model in models(embeddings(seed), seed).items():
             beside = None if name == "all" else {BASELINE: mg.MetapathCounts()}
             reports.setdefault(name, []).append(model.fit(split).evaluate(baselines=beside, n_bootstrap=100))
-            if name == "all" and arguments.by == "edge":  # the same test links; valid ones learned from as well
+            if name == "all" and arguments.valid_too:  # the same test links; valid ones learned from as well
                 more = mg.split_edges(graph, TREATS, fractions=(0.9, 0.0, 0.1), seed=seed)
                 assert np.array_equal(more.test, split.test)
                 reports.setdefault("all, valid too", []).append(model.fit(more).evaluate(n_bootstrap=100))

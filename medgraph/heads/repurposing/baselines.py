@@ -15,7 +15,7 @@ __all__ = ["DegreePrior", "Nearest", "NearestNeighbour"]
 
 @dataclass(frozen=True)
 class DegreePrior(LinkScorer):
-    """score(s, t) = (degree(s) + 1) (degree(t) + 1), both among the training links."""
+    """score(s, t) = log (degree(s) + 1) + log (degree(t) + 1), both among the training links."""
 
     def prepare(self, task: LinkTask) -> PreparedScorer:
         """Nothing but the task is needed."""
@@ -28,7 +28,7 @@ class _Degrees:
 
     def score(self, links: EdgeIndex) -> Scores:
         matrix = self.task.matrix(links)
-        return np.outer(matrix.sum(axis=1) + 1, matrix.sum(axis=0) + 1)
+        return np.asarray(np.log1p(matrix.sum(axis=1))[:, None] + np.log1p(matrix.sum(axis=0))[None, :])
 
 
 @dataclass(frozen=True)

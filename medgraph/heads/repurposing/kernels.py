@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64
 
 from medgraph.data.graph import EdgeIndex
 from medgraph.errors import SchemaError
-from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, PreparedScorer, Scores
+from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, PreparedScorer, Scores, log_like
 from medgraph.heads.repurposing.similarity import Cosines, mixed, neighbour_cosines
 
 __all__ = ["KroneckerRidge", "SharedNeighbours", "aligned_weights"]
@@ -45,7 +45,7 @@ class KroneckerRidge(PreparedScorer):
     mixing: float = 0.5
 
     def score(self, links: EdgeIndex) -> Scores:
-        """F for every pair, A being the matrix of `links`."""
+        """log_like(F) of every pair, A being the matrix of `links`."""
         matrix = self.task.matrix(links)
         if not self.sources or not self.targets or not links.size:
             return np.zeros(self.task.shape)
@@ -56,7 +56,7 @@ class KroneckerRidge(PreparedScorer):
         (spectrum_s, basis_s), (spectrum_t, basis_t) = (_spectrum(k) for k in (left[rows], right[columns]))
         inner = basis_s.T @ matrix[np.ix_(rows, columns)] @ basis_t
         inner /= spectrum_s[:, None] * spectrum_t[None, :] + self.ridge
-        return np.asarray((left @ basis_s) @ inner @ (right @ basis_t).T)
+        return log_like((left @ basis_s) @ inner @ (right @ basis_t).T)
 
 
 def _landmarks(matrix: Scores, seed: int) -> Int64[np.ndarray, " k"]:

@@ -26,7 +26,7 @@ from medgraph.heads.repurposing.kernels import SharedNeighbours
 from medgraph.heads.repurposing.negatives import Negatives, TypedNegatives
 from medgraph.heads.repurposing.path_counts import BoostedPathCounts, MetapathCounts
 from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, Scores
-from medgraph.heads.repurposing.stack import Stack, cross_fitted_quantiles, fit_stack, tail_quantile
+from medgraph.heads.repurposing.stack import Stack, cross_fitted, fit_stack
 from medgraph.heads.repurposing.vectors import (
     Encoder,
     TrainedDecoder,
@@ -138,12 +138,12 @@ class LinkPredictor:
             )
         prepared = [scorer.prepare(task) for scorer in self._fitted_scorers]
         linked = task.matrix(links) > 0
-        final = np.stack([tail_quantile(scorer.score(links)) for scorer in prepared])
+        final = np.stack([scorer.score(links) for scorer in prepared])
         if saw_links:  # cross-fitting cannot hide links that the vectors have seen: only valid ones are new to them
             out_of_fold = final
             self._stack = fit_stack(final, valid, ~linked & ~(task.matrix(valid) > 0), self.negatives, self.seed)
         else:
-            out_of_fold = np.stack([cross_fitted_quantiles(p, task, links, self.folds) for p in prepared])
+            out_of_fold = np.stack([cross_fitted(p, task, links, self.folds) for p in prepared])
             self._stack = fit_stack(out_of_fold, links, ~linked, self.negatives, self.seed)
         log_odds, unseen = self._stack.combine(final), self._stack.combine(out_of_fold)
         calibrator = PlattCalibrator()
@@ -242,8 +242,8 @@ class LinkPredictor:
         relation = graph.schema.require(self.relation)
         links = graph.without({relation: pair}).edge_index(relation)
         task = LinkTask(_without_relation(graph, relation), relation, self.seed)
-        quantiles = [tail_quantile(scorer.prepare(task).score(links)) for scorer in self._fitted_scorers]
-        return float(self._stack.combine(np.stack(quantiles))[*pair].item())
+        scores = [scorer.prepare(task).score(links) for scorer in self._fitted_scorers]
+        return float(self._stack.combine(np.stack(scores))[*pair].item())
 
     # Files -----------------------------------------------------------------------------------------------------------
 

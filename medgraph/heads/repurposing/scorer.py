@@ -13,7 +13,7 @@ from medgraph.data.graph import EdgeIndex, KnowledgeGraph
 from medgraph.data.schema import EdgeType
 from medgraph.errors import SchemaError
 
-__all__ = ["LinkScorer", "LinkTask", "PreparedScorer", "Scores", "cross_fit"]
+__all__ = ["LinkScorer", "LinkTask", "PreparedScorer", "Scores", "cross_fit", "log_like"]
 
 Scores = Float[np.ndarray, "s t"]
 MAX_PAIRS = 60_000_000
@@ -69,7 +69,10 @@ class PreparedScorer(Protocol):
     """A scorer that has seen the rest of the graph, and now learns from links alone."""
 
     def score(self, links: EdgeIndex) -> Scores:
-        """The score of every pair, learned from these links and no others; higher = more likely."""
+        """The score of every pair, learned from these links and no others; higher = more likely.
+
+        On a scale like that of log-odds, so that scores of several scorers can be added.
+        """
         ...
 
 
@@ -103,3 +106,8 @@ def cross_fit(
         fold_of[links[1], links[0]] = place
     fold_of[links[0], links[1]] = place
     return [prepared.score(links[:, place != fold]) for fold in range(folds)], fold_of
+
+
+def log_like(scores: Scores) -> Scores:
+    """asinh(5 x / sd): a regression's fitted values, most of them near 0, on a scale like that of log-odds."""
+    return np.asarray(np.arcsinh(5 * scores / (scores.std() or 1.0)))

@@ -11,58 +11,51 @@ from medgraph.data.graph import EdgeIndex
 from medgraph.heads.repurposing.negatives import Negatives
 from medgraph.heads.repurposing.scorer import LinkTask, PreparedScorer, Scores, cross_fit
 
-__all__ = ["Stack", "cross_fitted_quantiles", "fit_stack", "tail_quantile"]
+__all__ = ["Stack", "cross_fitted", "fit_stack"]
 
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """logit P(s, t) = b + sum over scorers k of w_k q_k(s, t), q the score's tail quantile on a log scale.
-
-    Quantiles are taken over all pairs, so scorers of any scale fit together, and what was learned on one fold's scores
-    holds for another's.
-    """
+    """logit P(s, t) = b + sum over scorers k of w_k (score_k(s, t) - mean_k) / sd_k, weights at or above zero."""
 
     weights: Float[np.ndarray, " k"]
     intercept: float
+    mean: Float[np.ndarray, " k"]
+    sd: Float[np.ndarray, " k"]
 
-    def combine(self, quantiles: Float[np.ndarray, "k s t"]) -> Scores:
+    def combine(self, scores: Float[np.ndarray, "k s t"]) -> Scores:
         """The log-odds of every pair."""
-        return np.asarray(np.tensordot(self.weights, quantiles, axes=1) + self.intercept)
+        slope = self.weights / self.sd
+        return np.asarray(np.tensordot(slope, scores, axes=1) + self.intercept - slope @ self.mean)
 
 
-def tail_quantile(scores: Scores) -> Scores:
-    """The tail quantile q = -log10 of the share of pairs that score at least as high; ties share their mean rank."""
-    from scipy.stats import rankdata
-
-    ranks = rankdata(-scores, method="average").reshape(scores.shape)
-    return np.asarray(-np.log10(ranks / scores.size))
-
-
-def cross_fitted_quantiles(prepared: PreparedScorer, task: LinkTask, links: EdgeIndex, folds: int) -> Scores:
-    """For every pair, the tail quantile of its score by a model that did not see the pair's fold."""
-    quantiles = np.empty(task.shape)
+def cross_fitted(prepared: PreparedScorer, task: LinkTask, links: EdgeIndex, folds: int) -> Scores:
+    """For every pair, its score by a model that did not see the pair's fold."""
+    scores = np.empty(task.shape)
     matrices, fold_of = cross_fit(prepared, task, links, folds)
     for fold, matrix in enumerate(matrices):
         here = fold_of == fold
-        quantiles[here] = tail_quantile(matrix)[here]
-    return quantiles
+        scores[here] = matrix[here]
+    return scores
 
 
 def fit_stack(
-    quantiles: Float[np.ndarray, "k s t"],
+    scores: Float[np.ndarray, "k s t"],
     links: EdgeIndex,
     unlinked: Bool[np.ndarray, "s t"],
     negatives: Negatives,
     seed: int,
 ) -> Stack:
-    """Weights by logistic regression with a unit ridge, from quantiles that have not seen `links`.
+    """Weights by logistic regression with a unit ridge, from scores that have not seen `links`.
 
     Weights are kept at or above zero: a scorer that would speak against its own ranking is left out instead.
     """
     from scipy.optimize import minimize
 
     pairs, counts = negatives.draw(links, unlinked, seed)
-    rows = np.concatenate([quantiles[:, *links].T, quantiles[:, *pairs].T])
+    mean, sd = scores.mean(axis=(1, 2)), scores.std(axis=(1, 2))
+    sd = np.where(sd > 0, sd, 1.0)
+    rows = (np.concatenate([scores[:, *links].T, scores[:, *pairs].T]) - mean) / sd
     sign = np.repeat([1.0, -1.0], [links.shape[1], pairs.shape[1]])
     mass = np.concatenate([np.ones(links.shape[1]), counts])
 
@@ -72,7 +65,7 @@ def fit_stack(
         value = float(mass @ np.logaddexp(0, -margin) + 0.5 * theta[1:] @ theta[1:])
         return value, np.concatenate([[-wrong.sum()], theta[1:] - wrong @ rows])
 
-    start = np.concatenate([[np.log(links.shape[1] / max(1.0, counts.sum()))], np.full(len(quantiles), 0.5)])
-    bounds = [(None, None), *[(0.0, None)] * len(quantiles)]
+    start = np.concatenate([[np.log(links.shape[1] / max(1.0, counts.sum()))], np.full(len(scores), 0.5)])
+    bounds = [(None, None), *[(0.0, None)] * len(scores)]
     theta = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-    return Stack(theta[1:], float(theta[0]))
+    return Stack(theta[1:], float(theta[0]), mean, sd)

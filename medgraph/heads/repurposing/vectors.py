@@ -17,7 +17,7 @@ from medgraph.embeddings.embedding import Embedding
 from medgraph.errors import NotFittedError, SchemaError
 from medgraph.heads.repurposing.baselines import Nearest
 from medgraph.heads.repurposing.kernels import KroneckerRidge
-from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, PreparedScorer, Scores
+from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, PreparedScorer, Scores, log_like
 from medgraph.heads.repurposing.similarity import Cosines
 
 __all__ = [
@@ -100,7 +100,7 @@ class VectorScorer(LinkScorer):
 
 @dataclass(frozen=True, eq=False)
 class VectorRidge(VectorScorer):
-    """score(s, t) = x_s' M x_t, M fitted to the links in closed form (`Bilinear.ridge`).
+    """log_like(x_s' M x_t), M fitted to the links in closed form (`Bilinear.ridge`).
 
     Vectors keep their lengths: what little is known of a node makes its vector short, and its scores small.
 
@@ -126,7 +126,7 @@ class _Ridge:
     def score(self, links: EdgeIndex) -> Scores:
         left, right = torch.from_numpy(self.sources), torch.from_numpy(self.targets)
         relation = Bilinear().ridge(left, right, torch.from_numpy(self.task.matrix(links)), self.ridge)
-        return np.asarray((left @ relation @ right.T).numpy())
+        return log_like((left @ relation @ right.T).numpy())
 
 
 @dataclass(frozen=True, eq=False)
