@@ -138,17 +138,16 @@ def run(folder: Path, disease: str, seed: int, console: Console) -> None:
 
 
 def within_reach(graph: KnowledgeGraph, disease: str) -> KnowledgeGraph:
-    """The common diseases, those that share a gene with one of them or with a drug's target, and what they touch."""
+    """The common diseases, those associated with a drug's target, and what they touch."""
     associated, presented = graph.edge_index(ASSOCIATES), graph.edge_index(PRESENTS)
     ids = np.asarray(graph.nodes["Disease"].column("id").to_pylist())
-    common = np.char.startswith(ids, "DOID:") | (ids == disease)
-    genes = np.union1d(associated[1][common[associated[0]]], graph.edge_index(TARGETS)[1])
-    near = common.copy()
-    near[associated[0][np.isin(associated[1], genes)]] = True
+    targets = graph.edge_index(TARGETS)[1]
+    near = np.char.startswith(ids, "DOID:") | (ids == disease)
+    near[associated[0][np.isin(associated[1], targets)]] = True
     rows = {
         "Compound": np.arange(graph.nodes["Compound"].num_rows),
         "Disease": np.flatnonzero(near),
-        "Gene": np.union1d(genes, associated[1][near[associated[0]]]),
+        "Gene": np.union1d(targets, associated[1][near[associated[0]]]),
         "Phenotype": np.unique(presented[1][near[presented[0]]]),
     }
     chosen = np.concatenate([graph.offsets[node_type] + found for node_type, found in rows.items()])

@@ -15,7 +15,7 @@ def as_text(renderable: RenderableType, width: int = 110) -> str:
     """What rich would print, as plain text."""
     from rich.console import Console
 
-    console = Console(file=StringIO(), width=width, color_system=None, highlight=False)
+    console = Console(file=StringIO(), width=width, color_system=None, highlight=False, force_jupyter=False)
     with console.capture() as capture:
         console.print(renderable)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())

@@ -51,7 +51,7 @@ def _content(content: RenderableType | Picture, title: str) -> str:
     if isinstance(content, Picture):
         image = b64encode(content.to_png()).decode()
         return f'<img alt="{html.escape(title, quote=True)}" src="data:image/png;base64,{image}">'
-    console = Console(record=True, width=150, file=StringIO())
+    console = Console(record=True, width=150, file=StringIO(), force_jupyter=False)
     console.print(content)
     text = console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
     return str(text)

@@ -235,7 +235,7 @@ def test_wrong_usage_exits_with_two(run: Run, arguments: list[str], told: str) -
         (["query", "nowhere", "RETURN 1"], "nowhere"),
         (["query", "graph", "CREATE (d:Disease {id: 'DOID:1'})"], "read"),
         (["explain", "startr", "DOID:1", "DOID:2"], "Nearest: starter."),
-        (["explain", "graph", "DOID:1000", "DOID:10000"], "DOID:10000"),
+        (["explain", "graph", "DOID:1000", "DOID:10000"], "Nearest: DOID:"),
         (["evaluate", "graph", "--relation", "Drug-treats-Disease"], "Compound"),
         (["evaluate", "graph", "--relation", "treats"], "Source-relation-Target"),
         (["explore", "graph", "DOID:10000", "--to", "picture.bmp"], ".html, .png or .svg"),
