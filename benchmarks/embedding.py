@@ -1,6 +1,6 @@
 """How long does `most_similar` take over 47,031 x 128 vectors, and how long do saving and loading?
 
-    python benchmarks/embedding.py
+python benchmarks/embedding.py
 """
 
 from __future__ import annotations
