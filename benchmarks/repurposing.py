@@ -30,33 +30,35 @@ TREATS = mg.EdgeType("Compound", "treats", "Disease")
 BASELINE = "metapath counts"
 
 
-def encoders(rest: mg.KnowledgeGraph, seed: int) -> dict[str, mg.Embedding]:
-    """Both embeddings of the graph without the answers."""
-    skipgram = mg.SkipGram(vector_size=128, epochs=3, seed=seed)
+def encoders(seed: int) -> dict[str, mg.SkipGram | mg.VGAE]:
+    """What learns the graph without the answers."""
     vgae = mg.VGAE(
         vector_size=256, hidden_size=256, weights=BlockDiagonal(4), balance=0.25, beta=0.2, epochs=41, seed=seed
     )
-    return {"skip-gram": skipgram.fit(rest).embedding_, "VGAE": vgae.fit(rest).embedding_}
+    return {"skip-gram": mg.SkipGram(vector_size=128, alpha=0.1, sample=0, seed=seed), "VGAE": vgae}
 
 
-def kept_encoders(rest: mg.KnowledgeGraph, seed: int, cache: Path | None) -> dict[str, mg.Embedding]:
-    """`encoders`, from the cache where they are there already."""
-    folders = {n: cache / f"{n}-{seed}-{rest.fingerprint[:8]}" for n in ("skip-gram", "VGAE")} if cache else {}
-    if folders and all(folder.exists() for folder in folders.values()):
-        return {name: mg.Embedding.load(folder) for name, folder in folders.items()}
-    made = encoders(rest, seed)
-    for name, folder in folders.items():
-        made[name].save(folder)
-    return made
+def embeddings(rest: mg.KnowledgeGraph, seed: int, cache: Path | None) -> dict[str, mg.Embedding]:
+    """The encoders' vectors, from the cache where they are there already."""
+    found = {}
+    for name, encoder in encoders(seed).items():
+        folder = cache / f"{name}-{seed}-{rest.fingerprint[:8]}" if cache else None
+        if folder is not None and folder.exists():
+            found[name] = mg.Embedding.load(folder)
+            continue
+        found[name] = encoder.fit(rest).embedding_
+        if folder is not None:
+            found[name].save(folder)
+    return found
 
 
-def models(embeddings: dict[str, mg.Embedding], seed: int) -> dict[str, mg.LinkPredictor]:
+def models(vectors: dict[str, mg.Embedding], seed: int) -> dict[str, mg.LinkPredictor]:
     """What is compared."""
     graph_only = (mg.MetapathCounts(), mg.BoostedPathCounts(), mg.SharedNeighbours(), mg.NearestNeighbour())
     return {
-        **{name: mg.LinkPredictor(e, relation=TREATS, scorers=(), seed=seed) for name, e in embeddings.items()},
+        **{name: mg.LinkPredictor(e, relation=TREATS, scorers=(), seed=seed) for name, e in vectors.items()},
         "shared neighbours": mg.LinkPredictor(relation=TREATS, scorers=(mg.SharedNeighbours(),), seed=seed),
-        "all": mg.LinkPredictor(list(embeddings.values()), relation=TREATS, scorers=graph_only, seed=seed),
+        "all": mg.LinkPredictor(list(vectors.values()), relation=TREATS, scorers=graph_only, seed=seed),
     }
 
 
@@ -79,18 +81,18 @@ def main() -> None:
     rest = graph.without({TREATS: None})
     made: dict[int, dict[str, mg.Embedding]] = {}
 
-    def embeddings(seed: int) -> dict[str, mg.Embedding]:
+    def vectors(seed: int) -> dict[str, mg.Embedding]:
         if arguments.no_embeddings:
             return {}
         place = seed % arguments.encoder_seeds
         if place not in made:
             started = perf_counter()
-            made[place] = kept_encoders(rest, place, arguments.cache)
+            made[place] = embeddings(rest, place, arguments.cache)
             console.print(f"embeddings, seed {place}: {perf_counter() - started:.0f} s")
         return made[place]
 
     if arguments.final:
-        model = models(embeddings(0), 0)["all"].fit(graph)
+        model = models(vectors(0), 0)["all"].fit(graph)
         write_final(model, graph, arguments.final)
         console.print(model.reliability_)
         return
@@ -98,7 +100,7 @@ def main() -> None:
     for seed in range(arguments.splits):
         split = mg.split_edges(graph, TREATS, by=arguments.by, seed=seed)
         started = perf_counter()
-        for name, model in models(embeddings(seed), seed).items():
+        for name, model in models(vectors(seed), seed).items():
             beside = None if name == "all" else {BASELINE: mg.MetapathCounts()}
             reports.setdefault(name, []).append(model.fit(split).evaluate(baselines=beside, n_bootstrap=100))
             if name == "all" and arguments.valid_too:  # the same test links; valid ones learned from as well

@@ -20,9 +20,15 @@ KEEP = 3000  # a full matrix of at most this many nodes is kept
 
 @dataclass(frozen=True, eq=False)
 class Cosines:
-    """cos(a, b) of n rows of unit length, sparse or dense; never below 0, and 0 of a node with itself."""
+    """max(cos(a, b), 0) of n rows of unit length, sparse or dense; 0 of a node with itself.
+
+    Args:
+        unit: the rows.
+        sharpness: g of exp(g (cos - 1)) in place of the cosine: never 0, so that far nodes still speak a little.
+    """
 
     unit: csr_array | Float[np.ndarray, "n d"]
+    sharpness: float | None = None
 
     def __len__(self) -> int:
         return int(self.unit.shape[0])
@@ -39,8 +45,9 @@ class Cosines:
     def _block(self, columns: Int64[np.ndarray, " k"]) -> Float[np.ndarray, "n k"]:
         product = self.unit @ self.unit[columns].T
         block = np.asarray(product.todense() if isinstance(product, csr_array) else product)
+        block = np.maximum(block, 0) if self.sharpness is None else np.exp(self.sharpness * (block - 1))
         block[columns, np.arange(columns.size)] = 0
-        return np.asarray(np.maximum(block, 0))
+        return block
 
     def to(self, columns: Int64[np.ndarray, " k"]) -> Float[np.ndarray, "n k"]:
         """The cosines of all nodes with some of them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -131,21 +131,21 @@ class _Ridge:
 
 @dataclass(frozen=True, eq=False)
 class VectorKernel(VectorScorer):
-    """`KroneckerRidge` over the cosines of the vectors: a decoder that also keeps what is particular to each target.
+    """`KroneckerRidge` over k(x, y) = exp(sharpness (cos(x, y) - 1)) of the centred vectors.
 
     Args:
         embedding: see `VectorScorer`.
+        sharpness: how fast the kernel falls with the angle.
         ridge: lambda of `KroneckerRidge`.
-        mixing: share of the cosines in the target side's kernel.
     """
 
-    ridge: float = 1.0
-    mixing: float = 0.5
+    sharpness: float = 1.0
+    ridge: float = 0.1
 
     def prepare(self, task: LinkTask) -> PreparedScorer:
         """Look the vectors up. Raises SchemaError."""
-        sources, targets = self.cosines(task)
-        return KroneckerRidge(task, [sources], [targets], self.ridge, self.mixing)
+        sources, targets = (replace(side, sharpness=self.sharpness) for side in self.cosines(task))
+        return KroneckerRidge(task, [sources], [targets], self.ridge, mixing=1.0)
 
 
 @dataclass(frozen=True, eq=False)
