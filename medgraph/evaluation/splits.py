@@ -15,7 +15,7 @@ from medgraph.errors import SchemaError, nearest
 from medgraph.evaluation.areas import AreaSource, find_areas
 from medgraph.evaluation.leaks import LeakReport, Links, check_also_remove, count_leaks, inverse_types
 
-__all__ = ["EdgeSplit", "SplitBy", "split_edges"]
+__all__ = ["EdgeSplit", "SplitBy", "distinct_pairs", "split_edges"]
 
 SplitBy: TypeAlias = Literal["edge", "source", "target", "area", "time"]
 PARTS = ("train", "valid", "test")
@@ -117,7 +117,7 @@ def split_edges(
         raise SchemaError(f"by={by!r}; expected one of {', '.join(get_args(SplitBy))}.{nearest(by, get_args(SplitBy))}")
     shares = _check_fractions(fractions)
     removed_too = check_also_remove(graph, edge_type, tuple(also_remove))
-    pairs, pair_of_edge = _distinct_pairs(graph, edge_type)
+    pairs, pair_of_edge = distinct_pairs(graph, edge_type)
     rng = np.random.default_rng(seed)
     in_areas = None
     if by == "edge":
@@ -165,7 +165,7 @@ def _check_filled(part: _Numbers, shares: Float[np.ndarray, " 3"], edge_type: Ed
             )
 
 
-def _distinct_pairs(graph: KnowledgeGraph, edge_type: EdgeType) -> tuple[Links, _Numbers]:
+def distinct_pairs(graph: KnowledgeGraph, edge_type: EdgeType) -> tuple[Links, _Numbers]:
     """Each linked pair once, in sorted order, and which of them each stored edge is."""
     source, target = graph.edge_index(edge_type)
     if edge_type in graph.symmetric:

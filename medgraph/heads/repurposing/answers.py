@@ -93,9 +93,9 @@ class LinkAnswers:
             )
         return self._rows[side][id]
 
-    def probabilities(self) -> Float[np.ndarray, "s t"]:
-        """The calibrated probability of every pair."""
-        return np.asarray(np.exp(-np.logaddexp(0, -(self.slope * self.log_odds + self.intercept))))
+    def probabilities(self, log_odds: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """The calibrated probability of pairs that score so."""
+        return np.asarray(np.exp(-np.logaddexp(0, -(self.slope * log_odds + self.intercept))))
 
     def rank(self, id: str, topn: int, known: bool, relation: EdgeType) -> Candidates:
         """The best answers for one source or target. Raises UnknownIdentifierError."""
@@ -112,10 +112,10 @@ class LinkAnswers:
             if asked == 0
             else f"Which {relation.source} {relation.relation} {name}?"
         )
-        scores, linked, probabilities, novelty = (
-            matrix.take(place, axis=asked)
-            for matrix in (self.log_odds, self.linked, self.probabilities(), self.novelty[other])
+        scores, linked, novelty = (
+            matrix.take(place, axis=asked) for matrix in (self.log_odds, self.linked, self.novelty[other])
         )
+        probabilities = self.probabilities(scores)
         order = np.argsort(-scores, kind="stable")
         if self.ids[0] == self.ids[1]:
             order = order[order != place]

@@ -137,9 +137,10 @@ class _Prepared:
     def score(self, links: EdgeIndex) -> Scores:
         task = self.features.task
         cells, own = self.features.given(links)
-        if not len(cells) or not links.size:
+        unlinked = task.unlinked(links)
+        if not len(cells) or not links.size or not unlinked.any():
             return np.zeros(task.shape)
-        pairs, mass = self.scorer.negatives.draw(links, ~(task.matrix(links) > 0), task.seed)
+        pairs, mass = self.scorer.negatives.draw(links, unlinked, task.seed)
         rows = np.concatenate([own.T, cells[:, *pairs].T])
         labels = np.repeat([1, 0], [links.shape[1], pairs.shape[1]])
         predict = self.scorer.learn(rows, labels, np.concatenate([np.ones(links.shape[1]), mass]), task.seed)

@@ -18,14 +18,14 @@ from medgraph.evaluation.calibration import PlattCalibrator, Reliability, reliab
 from medgraph.evaluation.leaks import inverse_types
 from medgraph.evaluation.protocol import evaluate_links
 from medgraph.evaluation.report import Report
-from medgraph.evaluation.splits import EdgeSplit
+from medgraph.evaluation.splits import EdgeSplit, distinct_pairs
 from medgraph.heads.repurposing.answers import LinkAnswers
 from medgraph.heads.repurposing.baselines import NearestNeighbour
 from medgraph.heads.repurposing.candidates import Candidates
 from medgraph.heads.repurposing.kernels import SharedNeighbours
 from medgraph.heads.repurposing.negatives import Negatives, TypedNegatives
 from medgraph.heads.repurposing.path_counts import BoostedPathCounts, MetapathCounts
-from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, Scores
+from medgraph.heads.repurposing.scorer import LinkScorer, LinkTask, Scores, scored
 from medgraph.heads.repurposing.stack import Stack, cross_fitted, fit_stack
 from medgraph.heads.repurposing.vectors import (
     Encoder,
@@ -112,11 +112,12 @@ class LinkPredictor:
         """
         split = data if isinstance(data, EdgeSplit) else None
         graph = split.graph if split is not None else data
-        assert isinstance(graph, KnowledgeGraph)
+        if not isinstance(graph, KnowledgeGraph):
+            raise SchemaError(f"Got a {type(data).__name__}; expected what split_edges gives, or a KnowledgeGraph.")
         relation = graph.schema.require(self.relation)
         if split is not None and split.edge_type != relation:
             raise SchemaError(f"The split is of {split.edge_type}, the predictor of {relation}.")
-        links = split.train if split is not None else np.unique(graph.edge_index(relation), axis=1)
+        links = split.train if split is not None else distinct_pairs(graph, relation)[0]
         if links.shape[1] < self.folds:
             raise SchemaError(f"{links.shape[1]} {relation} links cannot be cut into {self.folds} folds.")
         rest = _without_relation(graph, relation)
@@ -137,23 +138,24 @@ class LinkPredictor:
                 "Fit it on graph.without({relation: None}), or pass the encoder unfitted."
             )
         prepared = [scorer.prepare(task) for scorer in self._fitted_scorers]
-        linked = task.matrix(links) > 0
-        final = np.stack([scorer.score(links) for scorer in prepared])
+        linked, unlinked = task.matrix(links) > 0, task.unlinked(links)
+        if not unlinked.any():
+            raise SchemaError(f"Every pair is linked by {relation}: there is nothing to predict.")
+        final = np.stack([scored(scorer, task, links) for scorer in prepared])
         if saw_links:  # cross-fitting cannot hide links that the vectors have seen: only valid ones are new to them
             out_of_fold = final
-            self._stack = fit_stack(final, valid, ~linked & ~(task.matrix(valid) > 0), self.negatives, self.seed)
+            self._stack = fit_stack(final, valid, unlinked & (task.matrix(valid) == 0), self.negatives, self.seed)
         else:
             out_of_fold = np.stack([cross_fitted(p, task, links, self.folds) for p in prepared])
-            self._stack = fit_stack(out_of_fold, links, ~linked, self.negatives, self.seed)
+            self._stack = fit_stack(out_of_fold, links, unlinked, self.negatives, self.seed)
         log_odds, unseen = self._stack.combine(final), self._stack.combine(out_of_fold)
         calibrator = PlattCalibrator()
         if valid.size:
-            answer = task.matrix(valid) > 0
-            calibrator.fit(log_odds[~linked], answer[~linked])
-            self.reliability_ = reliability(answer[~linked], calibrator.predict_proba(log_odds[~linked]))
+            scores, answers = log_odds[unlinked], (task.matrix(valid) > 0)[unlinked]
         else:
-            calibrator.fit(unseen.ravel(), linked.ravel())
-            self.reliability_ = reliability(linked.ravel(), calibrator.predict_proba(unseen.ravel()))
+            scores, answers = unseen[linked | unlinked], linked[linked | unlinked]
+        calibrator.fit(scores, answers)
+        self.reliability_ = reliability(answers, calibrator.predict_proba(scores))
         log_odds[linked] = unseen[linked]
         self._answers = LinkAnswers.of(task, log_odds, calibrator, linked)
         self._split = split
@@ -175,7 +177,7 @@ class LinkPredictor:
         answers = self._fitted()
         rows = [(answers.row(s, 0), answers.row(t, 1)) for s, t in pairs]
         index = np.array(rows, dtype=np.int64).reshape(-1, 2).T
-        return np.asarray(answers.probabilities()[*index])
+        return answers.probabilities(answers.log_odds[*index])
 
     def rank(self, id: str, topn: int = 20, known: bool = True) -> Candidates:
         """Which drugs for this disease, or which diseases for this drug? Every node of the other type is ranked.
@@ -218,7 +220,7 @@ class LinkPredictor:
         if baselines is None:
             baselines = {"metapath counts": MetapathCounts(), "nearest neighbour": NearestNeighbour()}
         task = LinkTask(_without_relation(split.graph, self.relation), self.relation, self.seed)
-        beside = {name: scorer.prepare(task).score(split.train) for name, scorer in baselines.items()}
+        beside = {name: scored(scorer.prepare(task), task, split.train) for name, scorer in baselines.items()}
         return evaluate_links(
             answers.log_odds, split, part, beside, name=self.name, topn=topn, n_bootstrap=n_bootstrap, seed=self.seed
         )
@@ -231,18 +233,26 @@ class LinkPredictor:
     def log_odds(self, graph: KnowledgeGraph, source: str, target: str) -> float:
         """The pair's log-odds if `graph` were all that is known, a link between the two themselves left out.
 
+        The two ids may come in either order, except for a relation between nodes of one type.
+
         Everything that is computed from the graph is computed anew, with the weights of the fit; given embeddings stay.
 
         Raises:
             NotFittedError: not fitted in this process (a loaded predictor has its answers, not its scorers).
+            UnknownIdentifierError, SchemaError: an id that is not in the graph; two ids that `relation` cannot join.
         """
         if self._stack is None:
             raise NotFittedError("Only a predictor fitted in this process can score another graph.")
-        pair = np.array([[graph.locate(source).row], [graph.locate(target).row]])
         relation = graph.schema.require(self.relation)
-        links = graph.without({relation: pair}).edge_index(relation)
+        ends = graph.locate(source), graph.locate(target)
+        if ends[0].node_type != relation.source:  # asked from the target's side
+            ends = ends[::-1]
+        if (ends[0].node_type, ends[1].node_type) != (relation.source, relation.target):
+            raise SchemaError(f"{source} and {target} are no {relation.source} and {relation.target}: {relation}.")
+        pair = np.array([[ends[0].row], [ends[1].row]])
+        links = distinct_pairs(graph.without({relation: pair}), relation)[0]
         task = LinkTask(_without_relation(graph, relation), relation, self.seed)
-        scores = [scorer.prepare(task).score(links) for scorer in self._fitted_scorers]
+        scores = [scored(scorer.prepare(task), task, links) for scorer in self._fitted_scorers]
         return float(self._stack.combine(np.stack(scores))[*pair].item())
 
     # Files -----------------------------------------------------------------------------------------------------------
@@ -271,7 +281,7 @@ class LinkPredictor:
 
 
 def _without_relation(graph: KnowledgeGraph, relation: EdgeType) -> KnowledgeGraph:
-    """The graph less the relation, and less edge types that are its inverse by content."""
+    """The graph less the relation, and less what says the same the other way round (`inverse_types`)."""
     return graph.without(dict.fromkeys((relation, *inverse_types(graph, relation))))
 
 

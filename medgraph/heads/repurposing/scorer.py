@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 
 from medgraph.data.graph import EdgeIndex, KnowledgeGraph
 from medgraph.data.schema import EdgeType
 from medgraph.errors import SchemaError
 
-__all__ = ["LinkScorer", "LinkTask", "PreparedScorer", "Scores", "cross_fit", "log_like"]
+__all__ = ["LinkScorer", "LinkTask", "PreparedScorer", "Scores", "cross_fit", "log_like", "scored"]
 
 Scores = Float[np.ndarray, "s t"]
 MAX_PAIRS = 60_000_000
@@ -63,6 +63,13 @@ class LinkTask:
             matrix[links[1], links[0]] = 1
         return matrix
 
+    def unlinked(self, links: EdgeIndex) -> Bool[np.ndarray, "s t"]:
+        """Which pairs are not among the links? A node and itself are no pair, unless some node is linked to itself."""
+        free: Bool[np.ndarray, "s t"] = self.matrix(links) == 0
+        if self.relation.source == self.relation.target and not (links[0] == links[1]).any():
+            np.fill_diagonal(free, False)
+        return free
+
 
 @runtime_checkable
 class PreparedScorer(Protocol):
@@ -89,23 +96,37 @@ class LinkScorer(ABC):
         """Do all work that does not depend on the links: it is shared by every fold."""
 
 
+def scored(prepared: PreparedScorer, task: LinkTask, links: EdgeIndex) -> Scores:
+    """`prepared.score(links)`; for a symmetric relation the mean of (a, b) and (b, a), which are one link."""
+    scores = prepared.score(links)
+    return np.asarray((scores + scores.T) / 2) if task.symmetric else scores
+
+
 def cross_fit(
     prepared: PreparedScorer, task: LinkTask, links: EdgeIndex, folds: int
 ) -> tuple[list[Scores], Int64[np.ndarray, "s t"]]:
     """Scores of every pair by a model that has not seen it: one matrix per fold, and each pair's fold.
 
-    A symmetric pair has one fold both ways. So a training link is scored as a new link would be, whatever the scorer
-    does with its links, and what is learned on top of the scores learns from honest ones.
+    Among nodes of one type a pair has one fold both ways, as it has one part of a split. So a training link is scored
+    as a new link would be, whatever the scorer does with its links, and what is learned on top of the scores learns
+    from honest ones.
     """
     generator = np.random.default_rng([task.seed, folds])
     fold_of = generator.integers(folds, size=task.shape)
-    place = np.empty(links.shape[1], dtype=np.int64)
-    place[generator.permutation(links.shape[1])] = np.arange(links.shape[1]) % folds
-    if task.symmetric:
+    among_one_type = task.relation.source == task.relation.target
+    pair = np.arange(links.shape[1])
+    if among_one_type:
+        low, high = np.sort(links, axis=0)
+        pair = np.unique(low * task.shape[0] + high, return_inverse=True)[1]
+    pairs = int(pair.max(initial=-1)) + 1
+    place = np.empty(pairs, dtype=np.int64)
+    place[generator.permutation(pairs)] = np.arange(pairs) % folds
+    place = place[pair]
+    if among_one_type:
         fold_of = np.minimum(fold_of, fold_of.T)
         fold_of[links[1], links[0]] = place
     fold_of[links[0], links[1]] = place
-    return [prepared.score(links[:, place != fold]) for fold in range(folds)], fold_of
+    return [scored(prepared, task, links[:, place != fold]) for fold in range(folds)], fold_of
 
 
 def log_like(scores: Scores) -> Scores:
