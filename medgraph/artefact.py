@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,14 +63,18 @@ def _fsync(path: Path) -> None:
         os.close(handle)
 
 
+def _beside(path: Path) -> Path:
+    """A free hidden name in the same folder."""
+    return path.parent / f".{path.name}.{secrets.token_hex(6)}.part"
+
+
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place, fsynced, when the block ends well; else it is removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _beside(path)
+    temporary.touch(exist_ok=False)  # as any new file: who may read it is the user's umask
     try:
         yield temporary
         _fsync(temporary)
@@ -102,12 +106,12 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
     _recover(folder)
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / _MANIFEST).exists())):
         raise ArtefactError(f"{folder} exists and is not an artefact; choose another folder or remove it first.")
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+    temporary = _beside(folder)
+    temporary.mkdir()
     try:
         yield temporary
         for path in temporary.rglob("*"):
             _fsync(path)
-        temporary.chmod(0o755)
         previous = _previous(folder)
         if folder.exists():
             shutil.rmtree(previous, ignore_errors=True)

@@ -104,6 +104,16 @@ def test_a_failing_block_leaves_the_old_file(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
 
 
+def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / "x") as temporary:
+        temporary.write_text("x")
+    write_artefact(tmp_path / "a", SAMPLE)
+    (tmp_path / "plain").touch()
+    (tmp_path / "folder").mkdir()
+    assert (tmp_path / "x").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "folder").stat().st_mode
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX")
 def test_killed_in_mid_write_keeps_the_old_artefact(tmp_path: Path) -> None:
     write_artefact(tmp_path / "a", SAMPLE)
