@@ -50,7 +50,8 @@ class SkipGram:
     """max Σ log σ(u_context · v_centre) + Σ_{noise} log σ(-u_noise · v_centre) over the pairs within a window.
 
     Mikolov et al. 2013 (word2vec); on random walks Perozzi et al. 2014 (DeepWalk), Grover and Leskovec 2016 (node2vec).
-    Names and meaning of the parameters are gensim's.
+    Names and meaning of the parameters are gensim's. Three defaults are not, because walks are as many as one likes and
+    one pass over them is enough if it learns fast: `epochs` 1 (gensim 5), `alpha` 0.1 (0.025), `min_count` 1 (5).
 
     Args:
         vector_size: length of a vector.
@@ -82,7 +83,7 @@ class SkipGram:
     negative: int = 5
     ns_exponent: float = 0.75
     sample: float = 1e-3
-    alpha: float = 0.025
+    alpha: float = 0.1
     min_alpha: float = 0.0001
     epochs: int = 1
     shrink_windows: bool = True
