@@ -40,9 +40,10 @@ def figures_table(
     candidates: Mapping[str, int],
 ) -> Table:
     """One table: a section for each direction, a row for each method, the headline metric with its interval."""
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, show_header=False, caption_justify="left")
+    table = Table(title=escape(title), show_header=False, caption_justify="left")
     source, target = edge_type.source, edge_type.target
     named = {
         FORWARD: f"{source} -> {target}\n({candidates[FORWARD]:,} candidates)",
@@ -60,7 +61,7 @@ def figures_table(
             values = [str(rows[direction][names[0]]), *(f"{rows[direction][m][0]:.3f}" for m in names[1:])]
             gain = gains[method][direction][names[0]] if method in gains else None
             shown = f"{gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]" if gain else ""
-            table.add_row(method, *values, *[""] * (5 - len(values)), shown)
+            table.add_row(escape(method), *values, *[""] * (5 - len(values)), shown)
         table.add_section()
     return table
 

@@ -83,6 +83,7 @@ class LeakReport:
         return plain
 
     def __rich__(self) -> Table:
+        from rich.markup import escape
         from rich.table import Table
 
         train, valid, test = self.links
@@ -114,7 +115,7 @@ class LeakReport:
             )
         if self.unused_areas:
             notes.append(f"{self.unused_areas} ids of areas= are not in the graph.")
-        table.caption = "\n".join(notes)
+        table.caption = escape("\n".join(notes))
         table.caption_justify = "left"
         return table
 
@@ -277,4 +278,4 @@ def check_also_remove(
         if other not in possible and other not in inverse_types(graph, edge_type):
             known = ", ".join(map(str, possible)) or "there is none"
             raise SchemaError(f"also_remove={other} does not join the pairs of {edge_type}. Those that do: {known}.")
-    return tuple(t for t in dict.fromkeys(EdgeType(*given) for given in also_remove) if t in possible)
+    return tuple(t for t in dict.fromkeys(EdgeType.of(given) for given in also_remove) if t in possible)

@@ -113,6 +113,8 @@ class Report:
         return table
 
     def _add_flyers(self, table: Table) -> None:
+        from rich.markup import escape
+
         some = self.flyers[self.model]
         source, target = self.edge_type.source, self.edge_type.target
         table.add_row(
@@ -127,7 +129,7 @@ class Report:
             first = flyers.top[0]
             named = f"{first.name[:24]} ({first.training_links} known)"
             share = f"in {first.share:.0%} of lists"
-            table.add_row(method, share, f"{flyers.gini:.3f}", f"{flyers.effective:.0f}", "", "", named)
+            table.add_row(escape(method), share, f"{flyers.gini:.3f}", f"{flyers.effective:.0f}", "", "", escape(named))
 
     def __str__(self) -> str:
         return as_text(self, width=124)

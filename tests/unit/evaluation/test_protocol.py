@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 from small_graphs import TREATS, build, pairs
 
+from medgraph.data.graph import KnowledgeGraph
 from medgraph.data.schema import EdgeType
 from medgraph.errors import ArtefactError, FormatVersionError, SchemaError
 from medgraph.evaluation.figures import BACKWARD, FORWARD, PAIRS
@@ -255,3 +257,18 @@ def test_agrees_with_an_independent_evaluation_of_hetionet(shared_data) -> None:
     truth = split.known("test")[keep]
     assert report.metrics[PAIRS]["AUROC"] == pytest.approx(roc_auc_score(truth, scores[keep]), abs=1e-12)
     assert 0.1 < report.metrics[FORWARD]["MRR"] < 0.35
+
+
+def test_names_are_printed_as_they_are() -> None:
+    names = [f"[/nope] [red]{i}" for i in range(30)]
+    nodes = {
+        "Compound": pa.table({"id": [f"[/C]:{i}" for i in range(30)], "name": names}),
+        "Disease": pa.table({"id": [f"D:{i}" for i in range(20)], "name": [""] * 20}),
+    }
+    links = np.stack([np.arange(30), np.arange(30) % 20])  # a drug whose only link is hidden is left alone
+    graph = KnowledgeGraph(nodes, {TREATS: pa.table({"source": links[0], "target": links[1]})})
+    split = split_edges(graph, TREATS, fractions=(0.6, 0.1, 0.3))
+    assert "[/C]:" in str(split.report)
+    report = evaluate_links(np.random.default_rng(0).random((30, 20)), split, name="[/m]", n_bootstrap=5)
+    assert "[/m]" in str(report)
+    assert "[/nope] [red]" in str(report)
