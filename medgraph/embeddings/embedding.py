@@ -178,7 +178,8 @@ class Embedding:
         rows = np.arange(len(self)) if node_type is None else self._rows_by_type[node_type]
         scores = (self._unit @ query)[rows]  # all of them: one product is faster than copying a type's vectors
         count = min(max(topn, 0) + len(set(given)), rows.size)
-        best = np.argpartition(-scores, count - 1)[:count] if count < rows.size else np.arange(rows.size)
+        last = np.partition(scores, -count)[-count] if count < rows.size else -np.inf
+        best = np.flatnonzero(scores >= last)  # with all that tie for the last place
         best = best[np.lexsort((rows[best], -scores[best]))]
         answer = [(self.ids[rows[i]], float(scores[i])) for i in best if rows[i] not in given]
         return answer[: max(topn, 0)]

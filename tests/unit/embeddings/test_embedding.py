@@ -92,3 +92,11 @@ def test_bad_input_is_refused() -> None:
 def test_vectors_cannot_be_changed(emb: Embedding) -> None:
     with pytest.raises(ValueError, match="read-only"):
         emb.vectors[0, 0] = 1
+
+
+def test_ties_keep_row_order_also_at_the_last_place() -> None:
+    ids = [f"X:{i}" for i in range(500)]
+    vectors = np.zeros((500, 4), dtype=np.float32)
+    vectors[[0, 400]] = 1
+    found = Embedding(ids, [""] * 500, ids, vectors).most_similar("X:0", topn=4)
+    assert [id_ for id_, _ in found] == ["X:400", "X:1", "X:2", "X:3"]
