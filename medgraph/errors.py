@@ -116,8 +116,12 @@ class MissingExtraError(MedgraphError, ImportError):
 
 def nearest(wanted: str, known: Iterable[str], n: int = 3) -> str:
     """Which known names look most like `wanted`? A phrase for the end of an error message."""
-    pool = list(known)
+    pool: dict[str, str] = {}
+    for name in known:
+        pool.setdefault(name.lower(), name)  # a slip of case is the nearest of all
+    wanted = wanted.lower()
     if len(pool) > 20_000:  # difflib is quadratic: keep to ids that share a prefix
-        pool = [name for name in pool if name[: max(4, len(wanted) - 2)] == wanted[: max(4, len(wanted) - 2)]][:20_000]
-    close = difflib.get_close_matches(wanted, pool, n=n, cutoff=0.6)
+        start = wanted[: max(4, len(wanted) - 2)]
+        pool = dict([item for item in pool.items() if item[0].startswith(start)][:20_000])
+    close = [pool[name] for name in difflib.get_close_matches(wanted, pool, n=n, cutoff=0.6)]
     return f" Nearest: {', '.join(close)}." if close else ""

@@ -47,9 +47,10 @@ def to_networkx(graph: KnowledgeGraph) -> networkx.MultiDiGraph[str]:
         targets = graph.nodes[edge_type.target].column("id").to_pylist()
         for row in table.to_pylist():
             source, target = sources[row.pop("source")], targets[row.pop("target")]
-            result.add_edge(source, target, relation=edge_type.relation, **row)
+            ways = [(source, target)]
             if edge_type in graph.symmetric and source != target:
-                result.add_edge(target, source, relation=edge_type.relation, **row)
+                ways.append((target, source))
+            result.add_edges_from((*ends, {**row, "relation": edge_type.relation}) for ends in ways)
     return result
 
 

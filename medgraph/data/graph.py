@@ -75,11 +75,11 @@ class KnowledgeGraph:
 
     def __post_init__(self) -> None:
         schema = Schema(
-            tuple(self.nodes), tuple(EdgeType(*edge_type) for edge_type in self.edges), frozenset(self.symmetric)
+            tuple(self.nodes), tuple(EdgeType.of(edge_type) for edge_type in self.edges), frozenset(self.symmetric)
         )
         nodes = {node_type: node_table(self.nodes[node_type], node_type) for node_type in schema.node_types}
         edges, indices = {}, {}
-        given = {EdgeType(*edge_type): table for edge_type, table in self.edges.items()}
+        given = {EdgeType.of(edge_type): table for edge_type, table in self.edges.items()}
         for edge_type in schema.edge_types:
             ends = nodes[edge_type.source].num_rows, nodes[edge_type.target].num_rows
             edges[edge_type], indices[edge_type] = edge_table(given[edge_type], edge_type, ends)
@@ -132,7 +132,7 @@ class KnowledgeGraph:
     def offsets(self) -> dict[NodeType, int]:
         """Global index of each node type's row 0."""
         sizes = [self.nodes[node_type].num_rows for node_type in self.node_types]
-        return dict(zip(self.node_types, np.concatenate([[0], np.cumsum(sizes)[:-1]]).tolist(), strict=True))
+        return dict(zip(self.node_types, (np.cumsum(sizes, dtype=np.int64) - sizes).tolist(), strict=True))
 
     @cached_property
     def _all_ids(self) -> pa.ChunkedArray:
@@ -234,7 +234,7 @@ class KnowledgeGraph:
                 For a symmetric type a pair is removed whichever way round it is stored.
 
         Raises:
-            SchemaError: an edge type that is not in this graph.
+            SchemaError: an edge type that is not in this graph, or pairs that are no (2, n) rows of it.
         """
         kept = dict(self.edges)
         for given, pairs in edges.items():
@@ -243,8 +243,15 @@ class KnowledgeGraph:
             if pairs is None:
                 kept[edge_type] = table.slice(0, 0)
                 continue
-            removed = np.asarray(pairs, dtype=np.int64).reshape(2, -1)
-            width = self.nodes[edge_type.target].num_rows
+            removed = np.asarray(pairs, dtype=np.int64)
+            removed = removed if removed.size else removed.reshape(2, 0)
+            ends = np.array([[self.nodes[edge_type.source].num_rows], [self.nodes[edge_type.target].num_rows]])
+            if removed.ndim != 2 or len(removed) != 2 or (removed < 0).any() or (removed >= ends).any():
+                raise SchemaError(
+                    f"The {edge_type} pairs to remove have shape {removed.shape}; expected (2, n), rows of "
+                    f"{ends[0, 0]:,} sources and {ends[1, 0]:,} targets."
+                )
+            width = ends[1, 0]
             source, target = self.edge_index(edge_type)
             drop = np.isin(source * width + target, removed[0] * width + removed[1])
             if edge_type in self.symmetric:

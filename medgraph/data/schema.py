@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -26,6 +27,13 @@ class EdgeType(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.source}-{self.relation}-{self.target}"
+
+    @classmethod
+    def of(cls, given: Iterable[str]) -> EdgeType:
+        """The edge type that a triple of strings names; SchemaError if it is none."""
+        if isinstance(given, str) or len(triple := tuple(given)) != 3:
+            raise SchemaError(f"{given!r} is no edge type; expected EdgeType(source, relation, target).")
+        return cls(*triple)
 
 
 def check_label(label: str, what: str = "node type") -> str:
@@ -54,8 +62,8 @@ class Schema:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "node_types", tuple(sorted(set(self.node_types))))
-        object.__setattr__(self, "edge_types", tuple(sorted({EdgeType(*edge) for edge in self.edge_types})))
-        object.__setattr__(self, "symmetric", frozenset(EdgeType(*edge) for edge in self.symmetric))
+        object.__setattr__(self, "edge_types", tuple(sorted({EdgeType.of(edge) for edge in self.edge_types})))
+        object.__setattr__(self, "symmetric", frozenset(EdgeType.of(edge) for edge in self.symmetric))
         for node_type in self.node_types:
             check_label(node_type)
         for edge_type in self.edge_types:
@@ -70,7 +78,7 @@ class Schema:
 
     def require(self, edge_type: EdgeType) -> EdgeType:
         """The declared edge type equal to `edge_type`; SchemaError with the nearest if there is none."""
-        wanted = EdgeType(*edge_type)
+        wanted = EdgeType.of(edge_type)
         if wanted not in self.edge_types:
             hint = nearest(str(wanted), [str(known) for known in self.edge_types])
             raise SchemaError(f"{wanted} is not an edge type of this graph ({len(self.edge_types)} edge types).{hint}")

@@ -40,7 +40,7 @@ def _normal_column(column: pa.ChunkedArray, where: str) -> pa.Array:
     wanted = _normal_type(column.type, where)
     try:
         column = column if column.type == wanted else column.cast(wanted)
-    except pa.ArrowInvalid as fault:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as fault:
         raise SchemaError(f"{where} cannot be read as {wanted}: {fault}") from None
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
 

@@ -87,7 +87,7 @@ class LinkPredictor:
     _name: str = field(default="", init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.relation = EdgeType(*self.relation)
+        self.relation = EdgeType.of(self.relation)
         if self.folds < 2:
             raise SchemaError(f"folds={self.folds}: cross-fitting needs at least two.")
         if not self._encoders() and not self.scorers:

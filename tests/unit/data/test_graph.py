@@ -374,3 +374,22 @@ class TestConversions:
         assert [len(frame) for frame in graph.to_pandas()] == [0, 0]
         assert len(graph.fingerprint) == 64
         assert KnowledgeGraph({"Gene": nodes("G", 0)}).merge(graph).node_types == ("Gene",)
+
+
+@pytest.mark.parametrize("pairs", [[[0], [4]], [[-1], [0]], [[0, 0], [0, 1], [2, 3]], [0, 0]])
+def test_only_rows_of_the_graph_can_be_removed(graph: KnowledgeGraph, pairs: list[object]) -> None:
+    with pytest.raises(SchemaError, match=r"expected \(2, n\), rows of 3 sources and 4 targets"):
+        graph.without({TREATS: np.array(pairs)})
+    assert graph.without({TREATS: np.empty((0,), dtype=np.int64)}).fingerprint == graph.fingerprint
+
+
+def test_edge_columns_may_be_called_what_networkx_calls_its_own() -> None:
+    table = edges([(0, 1)], relation=["stated"], key=["k"])
+    (edge,) = KnowledgeGraph({"Disease": nodes("D", 2)}, {RESEMBLES: table}).to_networkx().edges(data=True)
+    assert edge == ("D:0", "D:1", {"relation": "resembles", "key": "k"})
+
+
+def test_an_empty_graph_has_no_offsets_and_a_list_of_lists_is_refused() -> None:
+    assert KnowledgeGraph({}).offsets == {}
+    with pytest.raises(SchemaError, match="cannot be read as list"):
+        KnowledgeGraph({"Disease": nodes("D", 1, parts=[[["a"]]])})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from medgraph.data.schema import EdgeType, Schema, check_label
-from medgraph.errors import SchemaError
+from medgraph.errors import SchemaError, nearest
 
 TREATS = EdgeType("Compound", "treats", "Disease")
 RESEMBLES = EdgeType("Disease", "resembles", "Disease")
@@ -54,3 +54,16 @@ def test_merge_is_the_union_and_refuses_a_clash_of_symmetry() -> None:
     assert left.merge(right) == Schema(("Compound", "Disease"), (TREATS, RESEMBLES), frozenset({RESEMBLES}))
     with pytest.raises(SchemaError, match="symmetric in one graph and directed in the other"):
         left.merge(Schema(("Disease",), (RESEMBLES,)))
+
+
+def test_a_triple_is_an_edge_type_and_its_text_is_not() -> None:
+    assert EdgeType.of(("Compound", "treats", "Disease")) == EdgeType("Compound", "treats", "Disease")
+    for given in ("Compound-treats-Disease", "abc", ("Compound", "Disease")):
+        with pytest.raises(SchemaError, match="is no edge type; expected EdgeType"):
+            EdgeType.of(given)
+
+
+def test_a_slip_of_case_is_nearest() -> None:
+    assert nearest("doid:1612", ["DOID:10283", "DOID:1612", "MONDO:1612"]).startswith(" Nearest: DOID:1612")
+    many = [f"DOID:{i}" for i in range(30_000)]
+    assert "DOID:1612" in nearest("Doid:1612", many)
