@@ -35,7 +35,7 @@ def encoders(seed: int) -> dict[str, mg.SkipGram | mg.VGAE]:
     vgae = mg.VGAE(
         vector_size=256, hidden_size=256, weights=BlockDiagonal(4), balance=0.25, beta=0.2, epochs=41, seed=seed
     )
-    return {"skip-gram": mg.SkipGram(vector_size=128, alpha=0.1, sample=0, seed=seed), "VGAE": vgae}
+    return {"skip-gram": mg.SkipGram(vector_size=128, alpha=0.1, sample=0, epochs=1, seed=seed), "VGAE": vgae}
 
 
 def embeddings(rest: mg.KnowledgeGraph, seed: int, cache: Path | None) -> dict[str, mg.Embedding]:

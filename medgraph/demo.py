@@ -69,7 +69,7 @@ def run(folder: Path, disease: str, seed: int, console: Console) -> None:
 
     step("3. Two embeddings, learned from everything but the indications")
     walks = UniformWalks(walks_per_node=10, length=20)
-    skipgram = SkipGram(vector_size=64, walks=walks, seed=seed).fit(rest)
+    skipgram = SkipGram(vector_size=64, alpha=0.1, epochs=1, walks=walks, seed=seed).fit(rest)
     skipgram.embedding_.save(folder / "skipgram")
     say(f"{skipgram.embedding_!r} in {folder / 'skipgram'}; loss {skipgram.history_[-1]['loss']:.3f}")
     vgae = VGAE(vector_size=64, hidden_size=64, seed=seed).fit(rest)

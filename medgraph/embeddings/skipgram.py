@@ -50,8 +50,8 @@ class SkipGram:
     """max Σ log σ(u_context · v_centre) + Σ_{noise} log σ(-u_noise · v_centre) over the pairs within a window.
 
     Mikolov et al. 2013 (word2vec); on random walks Perozzi et al. 2014 (DeepWalk), Grover and Leskovec 2016 (node2vec).
-    Names and meaning of the parameters are gensim's. Three defaults are not, because walks are as many as one likes and
-    one pass over them is enough if it learns fast: `epochs` 1 (gensim 5), `alpha` 0.1 (0.025), `min_count` 1 (5).
+    Names and meaning of the parameters are gensim's. Two defaults are not: `epochs` 3 (gensim 5) and `min_count` 1 (5),
+    since every node has walks of its own. On a graph of some thousand nodes `alpha=0.1` learns as much in one epoch.
 
     Args:
         vector_size: length of a vector.
@@ -83,9 +83,9 @@ class SkipGram:
     negative: int = 5
     ns_exponent: float = 0.75
     sample: float = 1e-3
-    alpha: float = 0.1
+    alpha: float = 0.025
     min_alpha: float = 0.0001
-    epochs: int = 1
+    epochs: int = 3
     shrink_windows: bool = True
     walks: Walks = field(default_factory=UniformWalks)
     backend: Backend = field(default_factory=TorchBackend)
