@@ -155,6 +155,12 @@ class Reliability:
         """As plain JSON types."""
         return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self).items()}
 
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Reliability:
+        """The reverse of `to_dict`."""
+        arrays: dict[str, Any] = {name: np.array(value) for name, value in plain.items() if isinstance(value, list)}
+        return cls(**{**plain, **arrays})
+
     def __rich__(self) -> Table:
         from rich.table import Table
 

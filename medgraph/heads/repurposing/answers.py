@@ -165,8 +165,8 @@ class LinkAnswers:
         )
 
     @classmethod
-    def load(cls, folder: str | Path) -> tuple[LinkAnswers, Mapping[str, Any]]:
-        """The answers and the parameters they were saved with. Raises ArtefactError, FormatVersionError."""
+    def load(cls, folder: str | Path) -> tuple[LinkAnswers, Mapping[str, Any], Reliability | None]:
+        """The answers, what they were saved with, their reliability. Raises ArtefactError, FormatVersionError."""
         saved = read_artefact(folder, "LinkPredictor")
         arrays = saved.tensors["weights"]
         tables = saved.tables["sources"], saved.tables["targets"]
@@ -181,7 +181,8 @@ class LinkAnswers:
             saved.graph,
             saved.parameters["symmetric"],
         )
-        return answers, saved.parameters
+        measured = saved.metrics.get("reliability")
+        return answers, saved.parameters, None if measured is None else Reliability.from_dict(measured)
 
     def _card(self, parameters: Mapping[str, Any], reliability: Reliability | None) -> str:
         measured = (
@@ -189,6 +190,11 @@ class LinkAnswers:
         )
         notes = "\n".join(f"- {note}" for note in parameters["notes"]) or "- none"
         source, relation, target = parameters["relation"]
+        meaning = (
+            f"is one of {parameters['valid_links']:,} links that\nwere hidden from the training"
+            if parameters["valid_links"]
+            else "is recorded as a\nlink, had it been left out"
+        )
         return f"""# {source} {relation} {target}
 
 {self.log_odds.shape[0]:,} x {self.log_odds.shape[1]:,} pairs scored by {parameters["name"]}; {int(self.linked.sum()):,}
@@ -201,6 +207,6 @@ known links.
 {notes}
 
 ## Use
-`medgraph.LinkPredictor.load(folder).rank(id)`. A probability says how often a pair that scores so is recorded as a
-link, had it been left out; not how often a drug works. Candidates are to be tested, not taken.
+`medgraph.LinkPredictor.load(folder).rank(id)`. A probability says how often a pair that scores so {meaning};
+not how often a drug works. Candidates are to be tested, not taken.
 """

@@ -50,7 +50,7 @@ class LinkPredictor:
 
     Every scorer learns from training links alone; a stack of their scores is fitted on links that none of them saw
     (cross-fitting), and its log-odds are calibrated. A known link is scored by the fold that did not see it, so the
-    score of a known answer and of a new one mean the same.
+    score of a known answer and of a new one mean the same; unless an embedding has seen the links, which `notes_` says.
 
     Args:
         encoder: an embedding, a fitted encoder, or an encoder to fit on the graph less the relation (best: its vectors
@@ -64,7 +64,8 @@ class LinkPredictor:
         seed: of folds, negatives and scorers.
 
     Attributes:
-        reliability_: predicted beside observed probabilities, on valid links where there are some, else out of fold.
+        reliability_: predicted beside observed probabilities, of the pairs that the calibration's two parameters were
+            fitted on: valid links where there are some, else links out of fold.
         notes_: what a reader of the scores should know.
 
     Raises:
@@ -85,6 +86,7 @@ class LinkPredictor:
     _fitted_scorers: tuple[LinkScorer, ...] = field(default=(), init=False, repr=False)
     _stack: Stack | None = field(default=None, init=False, repr=False)
     _name: str = field(default="", init=False, repr=False)
+    _calibrated_on: int = field(default=0, init=False, repr=False)  # valid links; 0 where it was out of fold
 
     def __post_init__(self) -> None:
         self.relation = EdgeType.of(self.relation)
@@ -103,8 +105,10 @@ class LinkPredictor:
     def fit(self, data: EdgeSplit | KnowledgeGraph) -> LinkPredictor:
         """Learn from a split's training links, and calibrate on its valid ones; or from all links of a graph.
 
-        On a whole graph, probabilities are calibrated out of fold: how often is a pair that scores so a link, were it
-        not known?
+        On a split a probability says: how often is a pair that scores so, and is no training link, one of the valid
+        links? So it depends on how many these are. On a whole graph, or without valid links, it is calibrated out of
+        fold: how often is a pair that scores so a link, had it been left out? Among as many links as there are, that
+        is far more often: compare probabilities only where both were fitted in the same way.
 
         Raises:
             SchemaError: a relation that is not in the graph, fewer links than folds, or an embedding learned from a
@@ -158,7 +162,7 @@ class LinkPredictor:
         self.reliability_ = reliability(answers, calibrator.predict_proba(scores))
         log_odds[linked] = unseen[linked]
         self._answers = LinkAnswers.of(task, log_odds, calibrator, linked)
-        self._split = split
+        self._split, self._name, self._calibrated_on = split, "", int(valid.shape[1])
         return self
 
     # Asking ----------------------------------------------------------------------------------------------------------
@@ -266,17 +270,19 @@ class LinkPredictor:
             "folds": self.folds,
             "seed": self.seed,
             "notes": list(self.notes_),
+            "valid_links": self._calibrated_on,
         }
         self._fitted().save(folder, parameters, self.reliability_)
 
     @classmethod
     def load(cls, folder: str | Path) -> LinkPredictor:
         """A predictor that answers from its saved scores. Raises ArtefactError, FormatVersionError."""
-        answers, parameters = LinkAnswers.load(folder)
+        answers, parameters, reliability_ = LinkAnswers.load(folder)
         relation = EdgeType(*parameters["relation"])
         predictor = cls(relation=relation, folds=parameters["folds"], seed=parameters["seed"])
         predictor._answers, predictor._name = answers, parameters["name"]
-        predictor.notes_ = tuple(parameters["notes"])
+        predictor.notes_, predictor.reliability_ = tuple(parameters["notes"]), reliability_
+        predictor._calibrated_on = parameters.get("valid_links", 0)
         return predictor
 
 
@@ -309,7 +315,10 @@ def _check_origin(
             notes.append(f"{name}: it is not recorded which graph the vectors were learned from.")
         elif learned_from == graph.fingerprint:
             saw_links = True
-            notes.append(f"{name}: the vectors have seen the training links; weights were fitted on valid ones.")
+            notes.append(
+                f"{name}: the vectors have seen the training links: these are not scored as if new; "
+                "weights were fitted on valid ones."
+            )
         elif learned_from != rest.fingerprint:
             raise SchemaError(
                 f"The {name} vectors were learned from another graph ({learned_from[:12]}), which may hold the links "

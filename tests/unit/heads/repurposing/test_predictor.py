@@ -155,19 +155,25 @@ def test_degree_matched_negatives_have_the_degrees_of_links(split: EdgeSplit) ->
     assert degree[typed[0]].mean() < degree[pairs[0]].mean()
 
 
-def test_a_loaded_predictor_answers_the_same(fitted: LinkPredictor, tmp_path: Path) -> None:
+def test_a_loaded_predictor_answers_the_same(fitted: LinkPredictor, split: EdgeSplit, tmp_path: Path) -> None:
     fitted.save(tmp_path / "p")
     loaded = LinkPredictor.load(tmp_path / "p")
     assert loaded.rank("DOID:3") == fitted.rank("DOID:3")
     assert loaded.rank("DRUGBANK:DB7") == fitted.rank("DRUGBANK:DB7")
     assert loaded.name == fitted.name
-    assert "had it been left out" in read_artefact(tmp_path / "p", "LinkPredictor").card
+    assert str(loaded.reliability_) == str(fitted.reliability_)
+    hidden = f"is one of {split.valid.shape[1]} links that\nwere hidden"
+    assert hidden in read_artefact(tmp_path / "p", "LinkPredictor").card
+    loaded.save(tmp_path / "again")
+    assert hidden in read_artefact(tmp_path / "again", "LinkPredictor").card
     with pytest.raises(NotFittedError, match="Only a predictor fitted in this process"):
         loaded.log_odds(KnowledgeGraph({}), "a", "b")
 
 
-def test_deleting_the_strongest_paths_lowers_a_planted_score(planted: KnowledgeGraph) -> None:
+def test_deleting_the_strongest_paths_lowers_a_planted_score(planted: KnowledgeGraph, tmp_path: Path) -> None:
     model = LinkPredictor(relation=TREATS, folds=4).fit(planted)
+    model.save(tmp_path / "p")
+    assert "had it been left out" in read_artefact(tmp_path / "p", "LinkPredictor").card
     best = model.rank("DOID:3", topn=1)[0]
     evidence = explain_paths(planted, best.id, "DOID:3", predictor=model, check=3)
     assert evidence.log_odds is not None
