@@ -15,6 +15,7 @@ from rich.table import Table
 from medgraph.data.graph import KnowledgeGraph
 from medgraph.data.schema import EdgeType
 from medgraph.errors import SchemaError
+from medgraph.evaluation.leaks import inverse_types
 from medgraph.heads.repurposing.metapaths import Metapath, MetapathCounter, Step, metapaths_between
 
 if TYPE_CHECKING:
@@ -160,8 +161,8 @@ def explain_paths(
 
     Every path of at most `max_length` steps is found; its contribution is that to the degree-weighted path count
     (Himmelstein & Baranzini 2015): paths through hubs count little. A path visits no node twice. With a `predictor`,
-    an edge of its own relation between the two is no evidence for itself and left out, and the `check` strongest paths
-    are deleted one by one to see by how much the score falls.
+    an edge of its own relation between the two, or of its inverse, is no evidence for itself and left out, and the
+    `check` strongest paths are deleted one by one to see by how much the score falls.
 
     Args:
         graph: where the evidence is.
@@ -175,7 +176,7 @@ def explain_paths(
 
     Raises:
         UnknownIdentifierError: an id that is not in the graph.
-        SchemaError: a length out of range, or the same node twice.
+        SchemaError: a length out of range, the same node twice, or two ids that the predictor's relation cannot join.
     """
     if not 1 <= max_length <= MAX_LENGTH:
         raise SchemaError(f"max_length={max_length}: paths of 1 to {MAX_LENGTH} steps can be explained.")
@@ -183,9 +184,10 @@ def explain_paths(
     if source == target:
         raise SchemaError(f"{source} was given as both ends; a path needs two nodes.")
     finder = _PathFinder(graph, damping)
+    own = set() if predictor is None else {predictor.relation, *inverse_types(graph, predictor.relation)}
     kinds, frames = [], []
     for metapath in metapaths_between(graph.schema, ends[0].node_type, ends[1].node_type, max_length):
-        if len(metapath) == 1 and predictor is not None and metapath.steps[0].edge_type == predictor.relation:
+        if len(metapath) == 1 and metapath.steps[0].edge_type in own:
             continue
         found = finder.paths(metapath, ends[0].row, ends[1].row)
         if len(found):

@@ -94,6 +94,16 @@ def test_deleting_a_path_lowers_the_score(graph: KnowledgeGraph) -> None:
     assert explain_paths(graph, *pair, max_length=1).paths, "without a predictor the link is shown"
 
 
+def test_the_inverse_of_the_link_is_no_evidence_for_it_either(graph: KnowledgeGraph) -> None:
+    known = graph.edge_index(TREATS)
+    inverse = EdgeType("Disease", "treated_by", "Compound")
+    more = {inverse: pa.table({"source": known[1], "target": known[0]})}
+    whole = KnowledgeGraph(graph.nodes, {**graph.edges, **more}, graph.symmetric)
+    pair = f"Compound:{known[0, 0]}", f"Disease:{known[1, 0]}"
+    assert len(explain_paths(whole, *pair, max_length=1).paths) == 2
+    assert explain_paths(whole, *pair, max_length=1, predictor=PathSum()).paths == ()
+
+
 def test_bad_questions_are_refused(graph: KnowledgeGraph) -> None:
     with pytest.raises(SchemaError, match="1 to 4"):
         explain_paths(graph, "Compound:1", "Disease:2", max_length=5)
