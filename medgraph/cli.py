@@ -205,6 +205,8 @@ def repurpose(
     from medgraph.heads.repurposing.predictor import LinkPredictor
 
     if predictor is not None and predictor.exists():
+        if encoder:
+            raise SchemaError(f"{predictor} is fitted already and takes no --encoder: name another folder to fit anew.")
         model = LinkPredictor.load(predictor)
         if str(model.relation) != relation:
             raise SchemaError(f"{predictor} predicts {model.relation}, not {relation}: add --relation {model.relation}")
@@ -228,6 +230,7 @@ def evaluate(
     by: Annotated[
         Literal["edge", "source", "target", "area", "time"], typer.Option(help="What is held out together.")
     ] = "edge",
+    areas: Annotated[str | None, typer.Option(help="For --by area: an edge type whose groups are the areas.")] = None,
     splits: Annotated[int, typer.Option(min=1, help="How many splits, seeded seed, seed + 1, ...")] = 1,
     save: Annotated[Path | None, typer.Option(help="Write the report as JSON.")] = None,
     device: Device = "auto",
@@ -246,7 +249,8 @@ def evaluate(
     wanted = console.edge_type(relation, loaded)
     reports = []
     for number in range(seed, seed + splits):
-        split = split_edges(loaded, wanted, by=by, seed=number)
+        groups = None if areas is None else console.edge_type(areas, loaded)
+        split = split_edges(loaded, wanted, by=by, seed=number, areas=groups)
         if not as_json:
             console.out.print(split.report)
         with console.busy(f"split {number}: learning which pairs are linked", quiet=bool(encoder)):

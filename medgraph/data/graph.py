@@ -332,6 +332,9 @@ class KnowledgeGraph:
     def to_pyg(self) -> HeteroData:
         """As PyTorch Geometric's HeteroData: `edge_index` shares this graph's memory, nothing is copied.
 
+        So never write into these tensors. A symmetric edge type is there as it is stored, one way: apply PyG's
+        `ToUndirected` where messages should run both ways. Row i of a node type is row i of its table here.
+
         Raises:
             MissingExtraError: torch-geometric is not installed.
         """

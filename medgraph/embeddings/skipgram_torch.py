@@ -84,7 +84,7 @@ class _SkipGramTask(Task):
         self.settings = {**model.settings(), "tokens": int(counts.sum())}
         counts = counts.to(device).double()
         kept = counts * (counts >= model.min_count)
-        self._cumulative = (kept**model.ns_exponent * (kept > 0)).cumsum(0).float()
+        self._cumulative = (kept**model.ns_exponent * (kept > 0)).double().cumsum(0)
         share = kept / kept.sum().clamp(min=1)
         # word2vec's subsampling: keep with probability sqrt(sample / share) + sample / share
         keep = (model.sample / share).sqrt() + model.sample / share if model.sample > 0 else torch.ones_like(share)
@@ -107,7 +107,7 @@ class _SkipGramTask(Task):
         model, reach, block = self.model, self.model.window, self.backend.block
         alpha = model.alpha - (model.alpha - model.min_alpha) * progress
         stream = self._subsampled(self.corpus.batch(batch, self._batch_tokens, self.device))
-        blocks = -(-stream.tokens.numel() // block) if distributed.world_size() == 1 else self._blocks
+        blocks = max(1, -(-stream.tokens.numel() // block)) if distributed.world_size() == 1 else self._blocks
         tail = blocks * block - stream.tokens.numel()
         tokens = functional.pad(stream.tokens, (reach, reach + tail))
         sequences = functional.pad(stream.sequences, (reach, reach + tail), value=-1)
@@ -118,7 +118,7 @@ class _SkipGramTask(Task):
         near = self._distance <= (limit[..., None] if isinstance(limit, Tensor) else limit)
         same = (centre_sequence[..., None] == context_sequence[:, None, :]) & (centre_sequence[..., None] >= 0)
         pairs = (near & same & (self._distance > 0)).float()
-        drawn = torch.rand(blocks, self.backend.noise, device=self.device) * self._cumulative[-1]
+        drawn = torch.rand(blocks, self.backend.noise, device=self.device, dtype=torch.float64) * self._cumulative[-1]
         noise = torch.searchsorted(self._cumulative, drawn).clamp_(max=self.corpus.num_tokens - 1)
 
         vectors = functional.embedding(centre, self.module.input)

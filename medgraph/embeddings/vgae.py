@@ -135,7 +135,7 @@ class VGAE:
             mean, log_std = task.module.encode(task.edges)
         relations = task.module.relations.detach().flatten(1).cpu().numpy()
         self._graph, self._relations, self._offsets = graph, task.module.relations.detach().cpu(), task.module.offsets
-        self.embedding_ = Embedding.of_graph(
+        self._embedding = Embedding.of_graph(
             graph,
             mean.cpu().numpy(),
             std=log_std.exp().cpu().numpy(),
@@ -153,6 +153,13 @@ class VGAE:
         )
         return self
 
+    @property
+    def embedding_(self) -> Embedding:
+        """The posterior means, with `std` and `relations`. Raises NotFittedError before `fit`."""
+        if not hasattr(self, "_embedding"):
+            raise NotFittedError("This VGAE has not been fitted: call fit(graph) first.")
+        return self._embedding
+
     def score_all(self, edge_type: EdgeType) -> Float32[np.ndarray, "sources targets"]:
         """The decoder's log-odds of every possible edge of a type, at the posterior means.
 
@@ -160,13 +167,12 @@ class VGAE:
             NotFittedError: before `fit`.
             SchemaError: an edge type that the graph does not have.
         """
-        if not hasattr(self, "embedding_"):
-            raise NotFittedError("This VGAE has not been fitted: call fit(graph) first.")
+        embedding = self.embedding_
         number = self._graph.edge_types.index(self._graph.schema.require(edge_type))
         ends = []
         for node_type in (edge_type.source, edge_type.target):
             start = self._graph.offsets[node_type]
-            ends.append(torch.tensor(self.embedding_.vectors[start : start + self._graph.nodes[node_type].num_rows]))
+            ends.append(torch.tensor(embedding.vectors[start : start + self._graph.nodes[node_type].num_rows]))
         scores = self.decoder.score_all(ends[0], self._relations[number], ends[1])
         result: Float32[np.ndarray, "sources targets"] = (scores + self._offsets[number].item()).numpy()
         return result

@@ -128,6 +128,9 @@ class LinkPredictor:
         task = LinkTask(rest, relation, self.seed)
         embeddings = [vectors_of(encoder, rest) for encoder in self._encoders()]
         saw_links, self.notes_ = _check_origin(embeddings, graph, rest)
+        if inverses := inverse_types(graph, relation):
+            taken = ", ".join(map(str, inverses))
+            self.notes_ += (f"{taken}: taken for the inverse of {relation} and left out of all that is learned from.",)
         decoders = [decoder(e) for e in embeddings for decoder in (VectorRidge, VectorKernel, VectorNeighbour)]
         own = [  # an encoder trained with the links has a decoder for them
             TrainedDecoder(encoder)

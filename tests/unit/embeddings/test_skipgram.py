@@ -74,7 +74,7 @@ def test_one_step_is_the_gradient_of_the_objective():
     u = task.module.output.detach().clone().requires_grad_()
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        drawn = torch.rand(2, 6) * task._cumulative[-1]  # two blocks of four
+        drawn = torch.rand(2, 6, dtype=torch.float64) * task._cumulative[-1]  # two blocks of four
         torch.manual_seed(3)
         reported = task.losses(0, 0.0)["loss"]
     noise = torch.searchsorted(task._cumulative, drawn)
@@ -214,3 +214,9 @@ def test_what_cannot_be_learned_from_is_refused(planted, tmp_path):
         SkipGram(min_count=5).fit([["a", "b"]])
     with pytest.raises(SchemaError, match="TorchBackend"):
         SkipGram(backend=GensimBackend()).fit(graph, checkpoint=tmp_path / "x")
+
+
+@pytest.mark.parametrize("sequences", [[["a", "b"], ["b", "c"], ["c", "a"]], [["a"]], [["a", "a", "a"]]])
+def test_a_handful_of_words_will_do(sequences):
+    model = SkipGram(vector_size=4, device="cpu").fit(sequences)
+    assert np.isfinite(model.embedding_.vectors).all()
