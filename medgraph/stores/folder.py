@@ -302,5 +302,5 @@ def read_graph(
         edges={one: _read_table(snapshot.path / _file_of(one), entries[one]) for one in sorted(kept)},
         symmetric=schema.symmetric & kept,
         provenance=tuple(Provenance(**one) for one in manifest["provenance"]),
-        skipped=manifest["skipped"] if node_types is None and edge_types is None else {},
+        skipped=manifest["skipped"],
     )
