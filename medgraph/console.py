@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -37,7 +38,8 @@ __all__ = [
     "table",
 ]
 
-out, err = Console(), Console(stderr=True)
+out = Console(width=None if sys.stdout.isatty() else 140)  # a file or a pipe has no width of its own
+err = Console(stderr=True)
 ENCODERS = ("skipgram", "vgae")
 
 

@@ -51,8 +51,9 @@ def figures_table(
         PAIRS: f"all pairs\n({candidates[PAIRS]:,})",
     }
     directions = next(iter(estimates.values()))
-    for number in range(7):
-        table.add_column(justify="left" if number in (0, 6) else "right", no_wrap=number != 0)
+    for number in range(7):  # on a narrow terminal the intervals fold; names and plain figures stay whole
+        outer, folds = number in (0, 6), number in (0, 1, 6)
+        table.add_column(justify="left" if outer else "right", no_wrap=not folds, min_width=14 if number == 0 else 7)
     for direction, figures in directions.items():
         names = list(figures)
         header = [named[direction], *names, *[""] * (5 - len(names)), f"gain in {names[0]}"]

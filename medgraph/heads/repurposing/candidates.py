@@ -79,7 +79,10 @@ class Candidates(Sequence[Candidate]):
     def __rich__(self) -> Table:
         table = Table(title=escape(self.question), title_justify="left")
         for column in ("rank", "id", "name", "score", "probability", "known", "novelty"):
-            table.add_column(column, justify="left" if column in {"id", "name"} else "right")
+            table.add_column(
+                column, justify="left" if column in {"id", "name"} else "right", no_wrap=column == "id",
+                min_width=16 if column == "id" else None,
+            )  # fmt: skip
         for row in self.rows:
             table.add_row(
                 str(row.rank), escape(row.id), escape(row.name), f"{row.score:.3f}", f"{row.probability:.4f}",

@@ -234,8 +234,10 @@ class LinkPredictor:
 
     @property
     def name(self) -> str:
-        """The scorers' names."""
-        return self._name or " + ".join([*map(_encoder_name, self._encoders()), *(s.name for s in self.scorers)])
+        """What it is called in reports: its encoders and scorers, the first two of many."""
+        parts = [*map(_encoder_name, self._encoders()), *(scorer.name for scorer in self.scorers)]
+        shown = parts if len(parts) <= 3 else [*parts[:2], f"{len(parts) - 2} more"]
+        return self._name or " + ".join(shown)
 
     def log_odds(self, graph: KnowledgeGraph, source: str, target: str) -> float:
         """The pair's log-odds if `graph` were all that is known, a link between the two themselves left out.
