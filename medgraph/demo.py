@@ -99,6 +99,7 @@ def run(folder: Path, disease: str, seed: int, console: Console) -> None:
         report = predictor.evaluate()
     report.save(folder / "evaluation.json")
     console.print(report)
+    say(f"All of it is in {folder / 'evaluation.json'}; the predictor itself in {folder / 'predictor'}.")
 
     best = predictor.rank(disease, topn=1, known=False)[0]
     step(f"7. Why {best.name}, the best of those not known? The paths that speak for it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import doctest
 import importlib
 import re
@@ -36,7 +37,7 @@ def is_ready(statement: ast.stmt, names: set[str], loaders: set[str]) -> bool:
 
 def run(source: str, *, all_of_it: bool) -> int:
     """Execute `source` statement by statement; returns how many were left out because a later version brings them."""
-    names, space, left_out = {"mg"}, {"mg": mg}, 0
+    names, space, left_out = {"mg", *dir(builtins)}, {"mg": mg}, 0
     loaders = {loader.name for loader in mg.list_loaders()}
     for statement in ast.parse(source).body:
         bound = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}

@@ -88,7 +88,12 @@ def known_prefixes() -> tuple[str, ...]:
 
 
 def normalise(text: str, prefix: str | None = None) -> str:
-    """Which CURIE is meant? `normalise("http://purl.obolibrary.org/obo/DOID_1612")` is `"DOID:1612"`.
+    """Which CURIE is meant?
+
+    >>> normalise("http://purl.obolibrary.org/obo/DOID_1612")
+    'DOID:1612'
+    >>> normalise("entrez:7157"), normalise("e119", "ICD10CM")
+    ('NCBIGENE:7157', 'ICD10CM:E11.9')
 
     Reads any case and the usual synonyms of a prefix (`Entrez:`, `MIM:`, `UniProtKB:`), a prefix said twice, OBO's
     underscore, OBO PURLs, identifiers.org and bioregistry.io URLs, and ICD and NDC codes with or without their

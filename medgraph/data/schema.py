@@ -37,7 +37,11 @@ class EdgeType(NamedTuple):
 
 
 def check_label(label: str, what: str = "node type") -> str:
-    """Is this a name that every store takes unquoted? Returns it, or raises SchemaError."""
+    """Is this a name that every store takes unquoted? Returns it, or raises SchemaError.
+
+    >>> check_label("SideEffect")
+    'SideEffect'
+    """
     if not isinstance(label, str) or not _LABEL.fullmatch(label):
         shown = label if len(str(label)) < 80 else f"{str(label)[:77]}..."
         raise SchemaError(
