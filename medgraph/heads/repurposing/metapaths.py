@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -142,10 +142,6 @@ class MetapathCounter:
         if types[0] == types[-1]:
             np.fill_diagonal(result, 0)
         return np.asarray(np.maximum(result, 0))
-
-    def counts(self, metapaths: Sequence[Metapath]) -> Float[np.ndarray, "m s t"]:
-        """DWPC of every pair by every metapath."""
-        return np.stack([self.count(metapath) for metapath in metapaths])
 
     def without_own_edge(self, metapath: Metapath, relation: EdgeType) -> Float[np.ndarray, "s t"]:
         """The factor by which DWPC(s, t) changes if the edge s -relation-> t, where there is one, is taken away.
