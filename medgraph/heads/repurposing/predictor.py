@@ -127,44 +127,46 @@ class LinkPredictor:
         rest = _without_relation(graph, relation)
         task = LinkTask(rest, relation, self.seed)
         embeddings = [vectors_of(encoder, rest) for encoder in self._encoders()]
-        saw_links, self.notes_ = _check_origin(embeddings, graph, rest)
+        saw_links, notes = _check_origin(embeddings, graph, rest)
         if inverses := inverse_types(graph, relation):
             taken = ", ".join(map(str, inverses))
-            self.notes_ += (f"{taken}: taken for the inverse of {relation} and left out of all that is learned from.",)
+            notes += (f"{taken}: taken for the inverse of {relation} and left out of all that is learned from.",)
         decoders = [decoder(e) for e in embeddings for decoder in (VectorRidge, VectorKernel, VectorNeighbour)]
         own = [  # an encoder trained with the links has a decoder for them
             TrainedDecoder(encoder)
             for encoder, embedding in zip(self._encoders(), embeddings, strict=True)
             if isinstance(encoder, TypedDecoder) and _learned_from(embedding) == graph.fingerprint
         ]
-        self._fitted_scorers = (*own, *decoders, *self.scorers)
+        scorers = (*own, *decoders, *self.scorers)
         valid = split.valid if split is not None else links[:, :0]
         if saw_links and not valid.size:
             raise SchemaError(
                 "The embedding has seen the links it is to predict, and there are no valid links to calibrate on. "
                 "Fit it on graph.without({relation: None}), or pass the encoder unfitted."
             )
-        prepared = [scorer.prepare(task) for scorer in self._fitted_scorers]
+        prepared = [scorer.prepare(task) for scorer in scorers]
         linked, unlinked = task.matrix(links) > 0, task.unlinked(links)
         if not unlinked.any():
             raise SchemaError(f"Every pair is linked by {relation}: there is nothing to predict.")
         final = np.stack([scored(scorer, task, links) for scorer in prepared])
         if saw_links:  # cross-fitting cannot hide links that the vectors have seen: only valid ones are new to them
             out_of_fold = final
-            self._stack = fit_stack(final, valid, unlinked & (task.matrix(valid) == 0), self.negatives, self.seed)
+            stack = fit_stack(final, valid, unlinked & (task.matrix(valid) == 0), self.negatives, self.seed)
         else:
             out_of_fold = np.stack([cross_fitted(p, task, links, self.folds) for p in prepared])
-            self._stack = fit_stack(out_of_fold, links, unlinked, self.negatives, self.seed)
-        log_odds, unseen = self._stack.combine(final), self._stack.combine(out_of_fold)
+            stack = fit_stack(out_of_fold, links, unlinked, self.negatives, self.seed)
+        log_odds, unseen = stack.combine(final), stack.combine(out_of_fold)
         calibrator = PlattCalibrator()
         if valid.size:
             scores, answers = log_odds[unlinked], (task.matrix(valid) > 0)[unlinked]
         else:
             scores, answers = unseen[linked | unlinked], linked[linked | unlinked]
         calibrator.fit(scores, answers)
-        self.reliability_ = reliability(answers, calibrator.predict_proba(scores))
         log_odds[linked] = unseen[linked]
+        # Only now, when nothing can fail any more: a fit that fails leaves the one before it whole.
+        self.reliability_ = reliability(answers, calibrator.predict_proba(scores))
         self._answers = LinkAnswers.of(task, log_odds, calibrator, linked)
+        self._fitted_scorers, self._stack, self.notes_ = scorers, stack, notes
         self._split, self._name, self._calibrated_on = split, "", int(valid.shape[1])
         return self
 

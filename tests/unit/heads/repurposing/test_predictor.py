@@ -180,6 +180,15 @@ def test_deleting_the_strongest_paths_lowers_a_planted_score(planted: KnowledgeG
     assert max(p.score_drop for p in evidence.paths[:3] if p.score_drop is not None) > 0
 
 
+def test_a_fit_that_fails_leaves_the_one_before_it(planted: KnowledgeGraph) -> None:
+    model = LinkPredictor(Groups(), relation=TREATS, scorers=(DegreePrior(),), folds=4).fit(planted)
+    scorers, stack, notes = model._fitted_scorers, model._stack, model.notes_
+    model.encoder = Groups().fit(planted)
+    with pytest.raises(SchemaError, match="has seen the links"):
+        model.fit(planted)
+    assert (model._fitted_scorers, model._stack, model.notes_) == (scorers, stack, notes)
+
+
 def test_the_same_seed_gives_the_same_answers(split: EdgeSplit, fitted: LinkPredictor) -> None:
     again = LinkPredictor(relation=TREATS, folds=4).fit(split)
     np.testing.assert_array_equal(again.score_matrix(), fitted.score_matrix())
