@@ -117,6 +117,7 @@ def fetch(
     retries: int = 4,
     wait: float = 1.0,
     timeout: float = 30.0,
+    progress: bool = True,
 ) -> Path:
     """The file with this SHA-256, from the cache or from the first mirror that has it.
 
@@ -131,6 +132,7 @@ def fetch(
         retries: how many more rounds over the mirrors after the first.
         wait: seconds before the second round.
         timeout: seconds that a server may stay silent.
+        progress: draw a bar on a terminal.
 
     Raises:
         ChecksumError: no mirror has a file with this hash; nothing is left behind.
@@ -157,7 +159,7 @@ def fetch(
                 time.sleep(wait * 2 ** (round_ - 1))
             for url in list(alive):
                 try:
-                    resumed = _download(url, part, timeout)
+                    resumed = _download(url, part, timeout, progress)
                 except (OSError, HTTPException) as fault:
                     problems[url] = str(fault) or type(fault).__name__
                     if isinstance(fault, urllib.error.HTTPError) and fault.code in _GIVE_UP:
@@ -184,7 +186,7 @@ def fetch(
     raise LoaderError(f"Cannot download {target.name}. {told}. Try again to resume, or: {advice}")
 
 
-def _download(url: str, part: Path, timeout: float) -> bool:
+def _download(url: str, part: Path, timeout: float, progress: bool) -> bool:
     """Append to `part` what is missing of it; was there anything to begin with, and did the server go on from there?
 
     Raises:
@@ -204,7 +206,7 @@ def _download(url: str, part: Path, timeout: float) -> bool:
     with response, part.open("ab" if continued else "wb") as file:
         length = response.headers.get("Content-Length")
         expected = None if length is None else file.tell() + int(length)
-        with _progress(part.stem, expected) as advance:
+        with _progress(part.stem, expected, progress) as advance:
             while chunk := response.read(_CHUNK):
                 file.write(chunk)
                 advance(file.tell())
@@ -214,9 +216,9 @@ def _download(url: str, part: Path, timeout: float) -> bool:
 
 
 @contextmanager
-def _progress(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+def _progress(name: str, total: int | None, wanted: bool) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal; nothing elsewhere."""
-    if not sys.stderr.isatty():
+    if not wanted or not sys.stderr.isatty():
         yield lambda done: None  # noqa: ARG005
         return
     from rich.console import Console

@@ -20,6 +20,7 @@ FLOORS = [
     "embeddings",
     "training",
     "stores",
+    "server",
     "loading",
     "evaluation",
     "data",
