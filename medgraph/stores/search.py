@@ -16,7 +16,7 @@ from jaxtyping import Float64, Int64
 from medgraph.data.graph import KnowledgeGraph
 from medgraph.data.schema import NodeType
 
-__all__ = ["SYNONYM_COLUMNS", "NameIndex"]
+__all__ = ["SYNONYM_COLUMNS", "NameIndex", "asked_words", "folded_names", "name_columns"]
 
 SYNONYM_COLUMNS = ("synonyms", "synonym", "aliases", "alias", "symbol", "exact_synonyms", "related_synonyms")
 _LONGEST = 64  # characters of a word that count
@@ -41,6 +41,32 @@ def _folded(texts: pa.Array) -> pa.Array:
         plain = pc.replace_substring(plain, pattern=letter, replacement=written)
     plain = pc.replace_substring_regex(plain, pattern=r"[^\p{L}\p{N}]+", replacement=" ")
     return pc.utf8_trim_whitespace(plain)
+
+
+def name_columns(table: pa.Table) -> list[str]:
+    """Which columns of a node table say what a node is called? id, name, and the synonyms that are text."""
+    names = ["id", "name", *(name for name in table.column_names if name.lower() in SYNONYM_COLUMNS)]
+    kinds = [table.schema.field(name).type for name in names]
+    return [name for name, kind in zip(names, kinds, strict=True) if pa.types.is_list(kind) or pa.types.is_string(kind)]
+
+
+def folded_names(table: pa.Table) -> list[str]:
+    """For each node, the words of all it is called, folded, once each, apart by blanks: what other indexes may hold."""
+    words: list[dict[str, None]] = [{} for _ in range(table.num_rows)]
+    for name in name_columns(table):
+        column = table.column(name).combine_chunks()
+        owner, values = np.arange(len(column)), column
+        if pa.types.is_list(column.type):
+            owner, values = pc.list_parent_indices(column).to_numpy(), column.flatten()
+        for row, text in zip(owner.tolist(), _folded(values).to_pylist(), strict=True):
+            words[row].update(dict.fromkeys(word[:_LONGEST] for word in (text or "").split()))
+    return [" ".join(found) for found in words]
+
+
+def asked_words(text: str) -> list[str]:
+    """The words of a query, folded as `folded_names` are."""
+    given = text.encode("utf-8", "replace").decode()  # a lone surrogate is no text that Arrow takes
+    return [word[:_LONGEST] for word in _folded(pa.array([given])).to_pylist()[0].split()][:_MOST_WORDS]
 
 
 def _lists(keys: _Rows, values: _Rows, size: int) -> pa.ListArray:
@@ -89,13 +115,11 @@ class NameIndex:
         parts = []
         for node_type, table in graph.nodes.items():
             index = pa.array(np.arange(table.num_rows) + graph.offsets[node_type], pa.int32())
-            for column in ("id", "name", *(c for c in table.column_names if c.lower() in SYNONYM_COLUMNS)):
+            for column in name_columns(table):
                 values = table.column(column).combine_chunks()
                 owner = index
                 if pa.types.is_list(values.type):
                     owner, values = index.take(pc.list_parent_indices(values)), values.flatten()
-                elif not pa.types.is_string(values.type):
-                    continue
                 worth = pa.array(np.full(len(values), 1.0 if column in ("id", "name") else _SYNONYM))
                 given = pc.fill_null(pc.greater(pc.binary_length(values), 0), False)
                 parts.append(pa.table({"node": owner, "text": values, "worth": worth}).filter(given))
@@ -147,8 +171,7 @@ class NameIndex:
 
         Misspellings are looked for only where no text has all the words as they stand.
         """
-        given = text.encode("utf-8", "replace").decode()  # a lone surrogate is no text that Arrow takes
-        asked = [word[:_LONGEST] for word in _folded(pa.array([given])).to_pylist()[0].split()][:_MOST_WORDS]
+        asked = asked_words(text)
         hits = [self._begun(word) for word in asked]
         rows, scores, complete = self._scored(hits)
         if not complete:
@@ -177,6 +200,10 @@ class NameIndex:
                 "score": scores[best],
             }
         )
+
+    def holds_all(self, text: str) -> bool:
+        """Does one text have every word of `text`, whole or cut short?"""
+        return self._scored([self._begun(word) for word in asked_words(text)])[2]
 
     def _begun(self, word: str) -> _Hits:
         """Texts that have a word beginning with `word`, by the share of it that was given."""
