@@ -6,9 +6,7 @@ import os
 import re
 import secrets
 import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,15 +17,21 @@ from types import MappingProxyType
 from medgraph.artefact import atomic_file
 from medgraph.errors import SchemaError, StoreError, StoreUnavailableError
 from medgraph.server.jars import collect, release
-from medgraph.server.java import Java, find_java
+from medgraph.server.java import find_java
+from medgraph.server.launcher import Launcher, last_lines
 from medgraph.server.process import Process
 from medgraph.server.readiness import cypher_answers
 
 __all__ = ["Neo4jServer", "Running"]
 
 USER = "neo4j"
-_OPENED = ("java.nio", "java.io", "java.lang", "sun.nio.ch")
 _MEMORY = re.compile(r"\d+[kmgKMG]")
+_OURS = {
+    r".*listen_address(es)?": "this server listens on 127.0.0.1, on bolt_port and http_port",
+    r"server\.directories\.data": "the data stand in the home",
+    r"server\.memory\.heap\..*": "give heap",
+    r"server\.jvm\..*": "it is read by Neo4j's own scripts, which are not used here",
+}
 _SETTING = re.compile(r"[A-Za-z][\w.\-]*")
 
 
@@ -79,8 +83,9 @@ class Neo4jServer:
         for name, value in self.settings.items():
             if not _SETTING.fullmatch(name) or "\n" in value or "\r" in value:
                 raise SchemaError(f"{name!r} is no setting of neo4j.conf: a name and one line of text are expected.")
-            if name.endswith(("listen_address", "listen_addresses")):
-                raise SchemaError(f"{name} cannot be set: this server listens on 127.0.0.1, on the ports given.")
+            for refused, instead in _OURS.items():
+                if re.fullmatch(refused, name):
+                    raise SchemaError(f"{name} cannot be set: {instead}.")
 
     @property
     def url(self) -> str:
@@ -96,6 +101,12 @@ class Neo4jServer:
     def console(self) -> Path:
         """Where everything goes that the server prints."""
         return self.home / "console.log"
+
+    @property
+    def made_by(self) -> str | None:
+        """The version of Neo4j that this home is of; None for a new one."""
+        mark = self.home / "version"
+        return mark.read_text(encoding="utf-8").strip() if mark.exists() else None
 
     def password(self) -> str:
         """The password of the user neo4j: $NEO4J_PASSWORD, else the one kept in the home.
@@ -147,14 +158,14 @@ class Neo4jServer:
             if not (self.home / "data" / "dbms").exists():
                 self._set_password(launcher)
             self.console.write_text("", encoding="utf-8")
-            with self._arguments(*launcher[1], release(self.version).entry, *self._places()) as arguments:
-                process = Process.launch([launcher[0].path, f"@{arguments}"], self.console, self._environment())
+            with launcher.server(release(self.version).entry, self.console) as process:
                 running = Running(self, process, self.version, self.bolt_port, self.http_port)
                 process.write(self._record, version=self.version, bolt_port=self.bolt_port, http_port=self.http_port)
                 try:
                     self._wait(running, timeout)
                 except BaseException:
-                    running.process.kill()
+                    process.kill()
+                    self._record.unlink()
                     raise
             return running
 
@@ -184,7 +195,7 @@ class Neo4jServer:
         """
         self._check_version()
         self._configure()
-        return self._run_admin(self._launcher(), [str(argument) for argument in arguments], timeout)
+        return self._launcher().admin([str(argument) for argument in arguments], timeout)
 
     # How it is run ----------------------------------------------------------------------------------------------------
 
@@ -192,43 +203,9 @@ class Neo4jServer:
     def _record(self) -> Path:
         return self.home / "running.json"
 
-    def _launcher(self) -> tuple[Java, list[str]]:
-        """The Java, and what it is given before the class to run."""
+    def _launcher(self) -> Launcher:
         java = find_java(release(self.version).java, self.java)
-        paths = [str(jar) for jar in collect(self.version, self.jars)]
-        options = [
-            f"-Xmx{self.heap}",
-            "-XX:+UseG1GC",
-            "-XX:+ExitOnOutOfMemoryError",
-            "-Dfile.encoding=UTF-8",
-            "-Dio.netty.tryReflectionSetAccessible=true",
-            *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED),
-            "--enable-native-access=ALL-UNNAMED",
-        ]
-        if java.vector:
-            options.append("--add-modules=jdk.incubator.vector")
-        return java, [*options, "-cp", os.pathsep.join([str(self.home / "plugins" / "*"), *paths])]
-
-    def _places(self) -> tuple[str, str]:
-        return f"--home-dir={self.home}", f"--config-dir={self.home / 'conf'}"
-
-    def _environment(self) -> dict[str, str]:
-        """Ours without the password, which the server does not need."""
-        kept = {name: value for name, value in os.environ.items() if name != "NEO4J_PASSWORD"}
-        return {**kept, "NEO4J_HOME": str(self.home), "NEO4J_CONF": str(self.home / "conf")}
-
-    @contextmanager
-    def _arguments(self, *arguments: str) -> Iterator[Path]:
-        """A file of arguments for `java @file`: of any length, and in no list of processes. Gone on leaving."""
-        handle, name = tempfile.mkstemp(prefix=".arguments-", dir=self.home)  # made with mode 0600
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                for argument in arguments:
-                    quoted = argument.replace("\\", "\\\\").replace('"', '\\"')
-                    file.write(f'"{quoted}"\n')
-            yield Path(name)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        return Launcher(java, tuple(collect(self.version, self.jars)), self.home, self.heap)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -247,17 +224,16 @@ class Neo4jServer:
     def _check_version(self) -> None:
         """Is the home new, or of this version? A new one is marked."""
         release(self.version)
-        mark = self.home / "version"
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if mark.exists():
-            if (made := mark.read_text(encoding="utf-8").strip()) != self.version:
+        if (made := self.made_by) is not None:
+            if made != self.version:
                 raise StoreUnavailableError(
                     f"{self.home} was made by Neo4j {made}, not {self.version}: ask for that version, or another home."
                 )
         elif (self.home / "data").exists():
             raise StoreUnavailableError(f"{self.home} holds the data of a server that medgraph did not make.")
         else:
-            mark.write_text(self.version + "\n", encoding="utf-8")
+            (self.home / "version").write_text(self.version + "\n", encoding="utf-8")
 
     def _configure(self) -> None:
         ours = {
@@ -279,7 +255,7 @@ class Neo4jServer:
         with atomic_file(conf) as part:
             part.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def _set_password(self, launcher: tuple[Java, list[str]]) -> None:
+    def _set_password(self, launcher: Launcher) -> None:
         """Keep a password and tell the database, which takes it before its first start only."""
         given = os.environ.get("NEO4J_PASSWORD")
         kept = self.password_file.read_text(encoding="utf-8") if self.password_file.exists() else None
@@ -288,29 +264,10 @@ class Neo4jServer:
             part.chmod(0o600)
             part.write_text(password, encoding="utf-8")
         try:
-            self._run_admin(launcher, ["dbms", "set-initial-password", "--", password], timeout=120)
+            launcher.admin(["dbms", "set-initial-password", "--", password], timeout=120)
         except StoreError as fault:
             self.password_file.unlink()
             raise StoreUnavailableError(str(fault).replace(password, "...")) from None
-
-    def _run_admin(self, launcher: tuple[Java, list[str]], arguments: list[str], timeout: float | None) -> str:
-        with self._arguments(*launcher[1], "org.neo4j.cli.AdminTool", *arguments) as file:
-            try:
-                done = subprocess.run(  # noqa: S603
-                    [launcher[0].path, f"@{file}"],
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                    check=False,
-                    timeout=timeout,
-                    env=self._environment(),
-                    cwd=self.home,
-                )
-            except subprocess.TimeoutExpired:
-                raise StoreError(f"neo4j-admin {arguments[0]} had not ended after {timeout:g} seconds.") from None
-        if done.returncode:
-            raise StoreError(f"neo4j-admin {' '.join(arguments[:2])} failed: {_last_lines(done.stdout)}")
-        return done.stdout
 
     def _wait(self, running: Running, timeout: float) -> None:
         deadline = time.monotonic() + timeout
@@ -323,10 +280,10 @@ class Neo4jServer:
                 source = "$NEO4J_PASSWORD" if os.environ.get("NEO4J_PASSWORD") else str(self.password_file)
                 raise StoreUnavailableError(f"The server of {self.home} refuses the password from {source}.")
             if not running.process.alive:
-                raise StoreUnavailableError(f"Neo4j {running.version} ended at its start: {_last_lines(printed)}")
+                raise StoreUnavailableError(f"Neo4j {running.version} ended at its start: {last_lines(printed)}")
             if time.monotonic() > deadline:
                 raise StoreUnavailableError(
-                    f"Neo4j {running.version} did not answer within {timeout:g} seconds: {_last_lines(printed)}"
+                    f"Neo4j {running.version} did not answer within {timeout:g} seconds: {last_lines(printed)}"
                 )
             time.sleep(0.1)
 
@@ -372,8 +329,3 @@ def _check_free(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as fault:
             raise StoreUnavailableError(f"Port {port} cannot be used ({fault.strerror}): give another one.") from None
-
-
-def _last_lines(text: str, n: int = 12) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(("\tat ", "    at "))]
-    return " | ".join(lines[-n:]) or "it printed nothing"

@@ -108,18 +108,26 @@ class Process:
 
 def _began(pid: int) -> str | None:
     """When the live process of this number began; None where there is none, or only what is left of one."""
+    return _began_linux(pid) if Path("/proc/self/stat").exists() else _began_elsewhere(pid)
+
+
+def _began_linux(pid: int) -> str | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
-        if Path("/proc/self/stat").exists():
-            return None
-    else:
-        state, *fields = stat.rpartition(")")[2].split()  # the name before it may hold anything
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
-        return None if state in {"Z", "X"} else f"{fields[18]} ticks after {boot}"
-    env = {**os.environ, "LC_ALL": "C"}
+        return None
+    state, *fields = stat.rpartition(")")[2].split()  # the name before it may hold anything
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+    return None if state in {"Z", "X"} else f"{fields[18]} ticks after {boot}"
+
+
+def _began_elsewhere(pid: int) -> str | None:
     done = subprocess.run(  # noqa: S603
-        ["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False, env=env
+        ["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"LC_ALL": "C", "TZ": "UTC"},
     )
     state, _, began = done.stdout.strip().partition(" ")
-    return began.strip() or None if not state.startswith("Z") else None
+    return None if state.startswith("Z") else began.strip() or None
