@@ -17,7 +17,7 @@ import socket
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -31,7 +31,7 @@ from medgraph.data.graph import KnowledgeGraph, Provenance
 from medgraph.data.schema import EdgeType, NodeType, Schema
 from medgraph.errors import FormatVersionError, SchemaError, StoreError, StoreUnavailableError
 
-__all__ = ["FORMAT_VERSION", "Snapshot", "current", "new_snapshot", "read_graph", "write_graph"]
+__all__ = ["FORMAT_VERSION", "Snapshot", "current", "new_snapshot", "read_graph", "table_file", "write_graph"]
 
 FORMAT = "medgraph graph"
 FORMAT_VERSION = 1
@@ -75,6 +75,12 @@ class Snapshot:
     def close(self) -> None:
         """Let go; a writer may then remove the snapshot once it is superseded."""
         self._held.close()
+
+    def again(self) -> Snapshot:
+        """The same snapshot, held a second time and let go on its own."""
+        held = (self.path / "lock").open("rb")
+        _lock(held, exclusive=False)  # shared with the hold that there is, so it cannot fail
+        return replace(self, _held=held)
 
 
 def _file_of(kind: NodeType | EdgeType) -> str:
@@ -272,14 +278,28 @@ def write_graph(path: Path, graph: KnowledgeGraph) -> dict[str, Any]:
     }
 
 
-def _read_table(path: Path, entry: Mapping[str, Any]) -> pa.Table:
+def table_file(snapshot: Snapshot, kind: NodeType | EdgeType) -> Path:
+    """The Parquet file of one type, whose bytes are those that were written.
+
+    Raises:
+        StoreError: the file is missing or altered.
+    """
+    if isinstance(kind, EdgeType):
+        entry = next(entry for entry in snapshot.manifest["edges"] if _edge_type(entry) == kind)
+    else:
+        entry = snapshot.manifest["nodes"][kind]
+    path = snapshot.path / _file_of(kind)
     try:
         sha256 = _sha256(path)
     except OSError as fault:
         raise StoreError(f"{path} cannot be read: {fault.strerror}.") from None
     if sha256 != entry["sha256"]:
         raise StoreError(f"{path} was altered since it was written (sha256 {sha256[:12]}…): write the graph anew.")
-    with pq.ParquetFile(path) as file:
+    return path
+
+
+def _read_table(snapshot: Snapshot, kind: NodeType | EdgeType) -> pa.Table:
+    with pq.ParquetFile(table_file(snapshot, kind)) as file:
         return file.read()
 
 
@@ -296,10 +316,9 @@ def read_graph(
     types = schema.node_types if node_types is None else tuple(map(schema.require_node_type, node_types))
     wanted = schema.edge_types if edge_types is None else tuple(map(schema.require, edge_types))
     kept = {edge_type for edge_type in wanted if edge_type.source in types and edge_type.target in types}
-    entries = {_edge_type(entry): entry for entry in manifest["edges"]}
     return KnowledgeGraph(
-        nodes={one: _read_table(snapshot.path / _file_of(one), manifest["nodes"][one]) for one in types},
-        edges={one: _read_table(snapshot.path / _file_of(one), entries[one]) for one in sorted(kept)},
+        nodes={one: _read_table(snapshot, one) for one in types},
+        edges={one: _read_table(snapshot, one) for one in sorted(kept)},
         symmetric=schema.symmetric & kept,
         provenance=tuple(Provenance(**one) for one in manifest["provenance"]),
         skipped=manifest["skipped"],

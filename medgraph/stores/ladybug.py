@@ -96,6 +96,10 @@ class LadybugStore:
         """The stored graph, or its part on some types, rows in the order they were written."""
         return folders.read_graph(self._current(), node_types, edge_types)
 
+    def snapshot(self) -> folders.Snapshot:
+        """The files behind this handle, held until the snapshot is closed, even if the store is written or closed."""
+        return self._current().again()
+
     def query(self, cypher: str, /, **parameters: Any) -> pa.Table:
         """The answer to one reading Cypher statement.
 
