@@ -26,6 +26,7 @@ Credentials: TypeAlias = Callable[[], tuple[str, str]]
 _RETRY_SECONDS = 15.0
 _CONNECT_SECONDS = 5.0
 _TOO_LARGE = re.compile(r"MemoryPoolOutOfMemory|TransactionOutOfMemory|OutOfMemoryError|StackOverFlowError")
+_UNKNOWN = re.compile(r"01N5[012] .*`(.+)` does not exist", re.DOTALL)  # label, relationship type, property key
 _DATABASE = re.compile(r"[A-Za-z][A-Za-z0-9.-]{2,62}")
 _LACKS = {
     "community": (
@@ -130,7 +131,16 @@ class Connection:
             connection_timeout=_CONNECT_SECONDS,
             connection_acquisition_timeout=2 * _CONNECT_SECONDS,
             max_transaction_retry_time=0,
-            notifications_min_severity="OFF",
+            notifications_min_severity="WARNING",
+            notifications_disabled_classifications=[
+                "DEPRECATION",
+                "GENERIC",
+                "HINT",
+                "PERFORMANCE",
+                "SECURITY",
+                "TOPOLOGY",
+                "UNSUPPORTED",
+            ],
             telemetry_disabled=True,
             user_agent="medgraph",
         )
@@ -167,11 +177,24 @@ class Connection:
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """The column names and rows of one statement; with `access` READ it cannot write. Raises StoreError."""
 
-        def work(transaction: Transaction) -> tuple[list[str], list[tuple[Any, ...]]]:
-            result = transaction.run(cypher, dict(parameters))
-            return list(result.keys()), [tuple(record.values()) for record in result]
+        names, rows, _ = self.asked(cypher, parameters, access)
+        return names, rows
 
-        found: tuple[list[str], list[tuple[Any, ...]]] = self._patiently(work, access, cypher)
+    def asked(
+        self, cypher: str, parameters: Mapping[str, Any], access: str = "READ"
+    ) -> tuple[list[str], list[tuple[Any, ...]], list[str]]:
+        """As `table`, and the labels, relations and properties in the statement that the database has never seen."""
+
+        def work(transaction: Transaction) -> tuple[list[str], list[tuple[Any, ...]], list[str]]:
+            result = transaction.run(cypher, dict(parameters))
+            names, rows = list(result.keys()), [tuple(record.values()) for record in result]
+            told = result.consume().gql_status_objects
+            unknown = [
+                found[1] for one in told if (found := _UNKNOWN.search(f"{one.gql_status} {one.status_description}"))
+            ]
+            return names, rows, unknown
+
+        found: tuple[list[str], list[tuple[Any, ...]], list[str]] = self._patiently(work, access, cypher)
         return found
 
     def write(self, cypher: str, /, **parameters: Any) -> list[tuple[Any, ...]]:
@@ -204,9 +227,11 @@ class Connection:
                     found = work(transaction)
                     transaction.commit()
                 return found
-            except (Neo4jError, DriverError, OSError) as fault:
+            except (Neo4jError, DriverError, OSError, TypeError, ValueError, OverflowError) as fault:
                 explained = self._explained(fault, cypher)
-                again = getattr(fault, "is_retryable", lambda: True)()
+                again = (
+                    fault.is_retryable() if isinstance(fault, Neo4jError | DriverError) else isinstance(fault, OSError)
+                )
                 if isinstance(explained, TooLargeError) or not again or time.monotonic() + pause > until:
                     raise explained from None
             finally:
@@ -241,7 +266,7 @@ class Connection:
             hint = " To change the graph: store.write(graph), or store.execute(...)." if missing else ""
             kind = StoreError if isinstance(fault, ClientError) else StoreUnavailableError
             return kind(f"{self.address}: {said}{hint} In: {_short(cypher)}")
-        if isinstance(fault, ConfigurationError | TypeError | ValueError):
+        if isinstance(fault, ConfigurationError | TypeError | ValueError | OverflowError):
             return StoreError(f"{self.address}: {said} In: {_short(cypher)}")
         if isinstance(fault, DriverError | OSError):
             return StoreUnavailableError(

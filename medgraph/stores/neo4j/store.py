@@ -125,7 +125,11 @@ class Neo4jStore:
         """
         check_reading(cypher)
         self._check_stored()
-        names, rows = self._connection.table(cypher, plain_parameters(cypher, parameters))
+        names, rows, unknown = self._connection.asked(cypher, plain_parameters(cypher, parameters))
+        if unknown and (strange := [one for one in unknown if one not in (words := self._words())]):
+            raise StoreError(
+                f"Nothing here is called {strange[0]!r}, so this finds nothing.{nearest(strange[0], words)} In: {cypher}"
+            )
         return to_table(names, rows)
 
     def execute(self, cypher: str, /, **parameters: Any) -> pa.Table:
@@ -151,7 +155,8 @@ class Neo4jStore:
         relations = "|".join(sorted({label(one.relation, "relation") for one in wanted})) or "_"
         found = self._connection.read(
             f"MATCH (n:{_any(schema.node_types)} {{id: $id}}) OPTIONAL MATCH (n)-[r:{relations}]-(m) "
-            "RETURN labels(n), collect(type(r)), collect(startNode(r) = n), collect(m.id), collect([m.name]), "
+            "RETURN labels(n), collect(type(r)), collect(startNode(r) = n), collect(m.id), "
+            "collect(CASE WHEN m IS NOT NULL THEN [m.name] END), "
             "collect(labels(m))",
             id=str(id),
         ) if schema.node_types else []  # fmt: skip
@@ -230,6 +235,13 @@ class Neo4jStore:
             for relation, rows in by_relation.items()
         ]
         return all(counted)
+
+    def _words(self) -> set[str]:
+        """Labels, relations and properties that a query may name, be there any of them or not."""
+        assert self._known is not None
+        parts = [*self._known.nodes.values(), *self._known.edges.values()]
+        relations = {edge_type.relation for edge_type in self._known.edges}
+        return {*self._known.nodes, *relations, *(name for part in parts for name in part.properties.values())}
 
     def _ids(self) -> list[str]:
         types = self.schema.node_types
