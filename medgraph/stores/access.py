@@ -20,7 +20,7 @@ from medgraph.data.schema import EdgeType, NodeType, Schema
 from medgraph.errors import SchemaError, nearest
 from medgraph.stores.base import GraphStore
 
-__all__ = ["MemoryAccess", "RandomAccess", "inverse", "random_access"]
+__all__ = ["MemoryAccess", "RandomAccess", "check_numbers", "inverse", "numbers", "random_access"]
 
 INVERSE = "rev_"  # as PyG's ToUndirected calls them
 
@@ -135,13 +135,18 @@ class RandomAccess(ABC):
     ) -> Float64[np.ndarray, " n"]: ...
 
 
-def numbers(table: pa.Table, node_type: NodeType, column: str) -> Float64[np.ndarray, " n"]:
-    """A column of a node table as float64, NaN where empty. Raises SchemaError if it is missing or no numbers."""
-    if column not in table.column_names:
-        raise SchemaError(f"{node_type} has no column {column!r}.{nearest(column, table.column_names)}")
-    kind = table.schema.field(column).type
+def check_numbers(columns: pa.Schema, node_type: NodeType, column: str) -> None:
+    """Does a node type have this column, and does it hold numbers? Raises SchemaError."""
+    if column not in columns.names:
+        raise SchemaError(f"{node_type} has no column {column!r}.{nearest(column, columns.names)}")
+    kind = columns.field(column).type
     if not (pa.types.is_int64(kind) or pa.types.is_float64(kind) or pa.types.is_boolean(kind)):
         raise SchemaError(f"Column {column!r} of {node_type} holds {kind}; expected numbers.")
+
+
+def numbers(table: pa.Table, node_type: NodeType, column: str) -> Float64[np.ndarray, " n"]:
+    """A column of a node table as float64, NaN where empty. Raises SchemaError if it is missing or no numbers."""
+    check_numbers(table.schema, node_type, column)
     filled = pc.fill_null(table.column(column).cast(pa.float64()), float("nan"))
     result: Float64[np.ndarray, " n"] = filled.combine_chunks().to_numpy(zero_copy_only=False)
     return result
@@ -195,6 +200,9 @@ def random_access(source: KnowledgeGraph | GraphStore | RandomAccess) -> RandomA
         from medgraph.stores.folder_access import FolderAccess
 
         return FolderAccess(source.snapshot(), keep=not source.read_only)
-    from medgraph.stores.server_access import ServerAccess
+    from medgraph.stores.neo4j import Neo4jStore
+    from medgraph.stores.neo4j.access import ServerAccess
 
-    return ServerAccess(source)
+    if isinstance(source, Neo4jStore):
+        return ServerAccess(source._connection, source._current())
+    raise SchemaError(f"{source!r} cannot be read by rows; expected a graph or a store of open_store.")

@@ -21,9 +21,9 @@ from jaxtyping import Float64, Int64
 
 from medgraph.artefact import atomic_file
 from medgraph.data.schema import EdgeType, NodeType
-from medgraph.errors import SchemaError, StoreError, nearest
+from medgraph.errors import StoreError
 from medgraph.stores import folder as folders
-from medgraph.stores.access import RandomAccess, numbers
+from medgraph.stores.access import RandomAccess, check_numbers, numbers
 
 __all__ = ["FolderAccess"]
 
@@ -100,10 +100,7 @@ class FolderAccess(RandomAccess):
 
         def make() -> None:
             with pq.ParquetFile(folders.table_file(self._snapshot, node_type)) as file:
-                if column not in file.schema_arrow.names:
-                    raise SchemaError(
-                        f"{node_type} has no column {column!r}.{nearest(column, file.schema_arrow.names)}"
-                    )
+                check_numbers(file.schema_arrow, node_type, column)
                 values = numbers(file.read(columns=[column]), node_type, column)
             with atomic_file(path) as temporary, temporary.open("wb") as out:
                 np.save(out, values, allow_pickle=False)

@@ -12,9 +12,10 @@ import pytest
 from medgraph.data.graph import KnowledgeGraph
 from medgraph.data.schema import EdgeType
 from medgraph.errors import SchemaError, StoreError
-from medgraph.stores import folder_access, open_store, server_access
+from medgraph.stores import folder_access, open_store
 from medgraph.stores.access import MemoryAccess, RandomAccess, inverse, random_access
 from medgraph.stores.base import GraphStore
+from medgraph.stores.neo4j import access as server_access
 from medgraph.stores.sampling import sample_neighbours
 
 TREATS = EdgeType("Compound", "treats", "Disease")
