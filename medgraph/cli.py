@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_neo4j.app)
 
-Graph = Annotated[str, typer.Argument(help="A store (a folder made by `load`), or the name of a loader.")]
+Graph = Annotated[str, typer.Argument(help="A store (a folder, or neo4j://host:7687), or the name of a loader.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
@@ -66,7 +66,9 @@ def loaders(as_json: Json = False) -> None:
 @app.command()
 def load(
     source: Annotated[str, typer.Argument(help="A loader's name; see `medgraph loaders`.")],
-    store: Annotated[Path | None, typer.Option(help="The folder to write to; graphs/<source> by default.")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Where to write: a folder, graphs/<source> by default, or neo4j://host:7687.")
+    ] = None,
     path: PathOption = None,
     as_json: Json = False,
 ) -> None:
@@ -76,7 +78,7 @@ def load(
     """
     from medgraph.stores import open_store
 
-    folder = store or Path("graphs") / source
+    folder = store or f"graphs/{source}"
     graph = console.graph_of(source, path)
     with console.busy(f"writing {folder}"), open_store(folder) as opened:
         opened.write(graph)
@@ -87,7 +89,7 @@ def load(
         console.table(rows, ("", "type", "count"), f"{graph} in {folder}"),
         as_json,
         lambda: {
-            "store": str(folder),
+            "store": folder,
             "fingerprint": graph.fingerprint,
             "nodes": {t: n.num_rows for t, n in graph.nodes.items()},
             "edges": {str(t): e.num_rows for t, e in graph.edges.items()},
@@ -98,7 +100,7 @@ def load(
 
 @app.command()
 def query(
-    store: Annotated[Path, typer.Argument(help="A store's folder.")],
+    store: Annotated[str, typer.Argument(help="A store: a folder, or neo4j://host:7687.")],
     cypher: Annotated[str, typer.Argument(help="One reading statement; values as $name.")],
     param: Annotated[list[str] | None, typer.Option(help="A value as name=value; may be repeated.")] = None,
     as_json: Json = False,
