@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 import os
+import secrets
+import socket
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from medgraph.errors import StoreUnavailableError
+from medgraph.server import Neo4jServer
+from medgraph.server.jars import VERSIONS, is_here
+from medgraph.server.java import find_java
+
 ROOT = Path(__file__).resolve().parents[1]
+SMALL = {"heap": "512m", "page_cache": "64m"}
+
+
+def absent(reason: str) -> None:
+    """Skip, except in CI, where nothing may be absent."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever talks to a Neo4j server is marked so."""
+    for item in items:
+        if {"neo4j_url", "own_neo4j"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("neo4j")
 
 
 @pytest.fixture(scope="session")
@@ -15,8 +38,71 @@ def shared_data() -> Path:
     """The folder of public data sets that stands beside the project; skipped where it is absent, except in CI."""
     folder = Path(os.environ.get("MEDGRAPH_SHARED_DATA", ROOT.parent / "shared" / "data"))
     if not (folder / "INDEX.md").exists():
-        reason = f"no shared data at {folder}; set MEDGRAPH_SHARED_DATA"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        absent(f"no shared data at {folder}; set MEDGRAPH_SHARED_DATA")
     return folder
+
+
+def why_no_neo4j() -> str | None:
+    """What keeps the tests from starting a server, if anything does?"""
+    version = Neo4jServer.version
+    try:
+        find_java(VERSIONS[version].java)
+    except StoreUnavailableError as fault:
+        return str(fault)
+    if os.environ.get("MEDGRAPH_TEST_NEO4J") != "1" and not is_here(version):
+        return f"Neo4j {version} is not in the cache: set MEDGRAPH_TEST_NEO4J=1 to download it, or NEO4J_URI to use one"
+    return None
+
+
+def free_ports() -> tuple[int, int]:
+    """Two ports that nobody listens on."""
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def neo4j_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Neo4j server for all tests, at $NEO4J_URI or started here; user and password stand in the environment.
+
+    Tests share it: each leaves its database empty, or begins by emptying it.
+    """
+    if url := os.environ.get("NEO4J_URI"):
+        yield url
+        return
+    if reason := why_no_neo4j():
+        absent(reason)
+    bolt_port, http_port = free_ports()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEO4J_USERNAME", "neo4j")
+        patch.setenv("NEO4J_PASSWORD", secrets.token_urlsafe(12).replace("-", "_"))
+        server = Neo4jServer(tmp_path_factory.mktemp("neo4j"), bolt_port=bolt_port, http_port=http_port, **SMALL)
+        with server.start() as running:
+            patch.setenv("NEO4J_URI", running.url)
+            yield running.url
+
+
+@pytest.fixture
+def own_neo4j(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Neo4jServer]]:
+    """Makes servers that a test has for itself, to be killed and starved: `own_neo4j(heap=..., settings=...)`.
+
+    They are not started yet: `server.start()`. The password is in the environment; all are killed at the end.
+    """
+    if reason := why_no_neo4j():
+        absent(reason)
+    monkeypatch.setenv("NEO4J_USERNAME", "neo4j")
+    if not os.environ.get("NEO4J_PASSWORD"):
+        monkeypatch.setenv("NEO4J_PASSWORD", "only-for-this-test")
+    made: list[Neo4jServer] = []
+
+    def make(settings: Mapping[str, str] | None = None, **options: object) -> Neo4jServer:
+        bolt_port, http_port = free_ports()
+        ports = {"bolt_port": bolt_port, "http_port": http_port}
+        home = tmp_path / f"neo4j-{len(made)}"
+        made.append(Neo4jServer(home, settings=settings or {}, **{**SMALL, **ports, **options}))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.kill()
