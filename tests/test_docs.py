@@ -86,7 +86,10 @@ def test_every_command_in_the_readme_exists() -> None:
     commands = [shlex.split(line.split("medgraph ", 1)[1]) for line in lines if "medgraph " in line]
     assert commands
     for verb, *arguments in commands:
-        options = {o for p in known.commands[verb].params for o in p.opts}  # type: ignore[attr-defined]
+        command = known.commands[verb]  # type: ignore[attr-defined]
+        while hasattr(command, "commands"):
+            command = command.commands[arguments.pop(0)]
+        options = {o for p in command.params for o in p.opts}
         assert {a for a in arguments if a.startswith("-")} <= options | {"--help"}, verb
 
 
