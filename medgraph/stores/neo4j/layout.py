@@ -3,6 +3,7 @@
     (:Disease {id, name, ..., _row, _text, _exact})-[:associates {pmids, ..., _exact}]->(:Gene {...})
     (:_Medgraph {name: "graph", manifest})      what is stored: schemas, counts, provenance, fingerprint
     (:_Medgraph {name: "writer", ...})          who is writing, and how far they are
+    (:_Medgraph {name: "embedding:...", ...})   vectors written to the nodes
 
 `_row` is the node's global index, `_text` its names as the full-text index reads them. Neo4j keeps no null in a list: a
 list that has one is stored without it, and whole, as JSON, in `_exact`. Labels with an underscore in front are never
@@ -24,12 +25,25 @@ from medgraph.data.graph import KnowledgeGraph, Provenance
 from medgraph.data.schema import EdgeType, NodeType, Schema
 from medgraph.errors import FormatVersionError, StoreError
 
-__all__ = ["BOOKKEEPING", "EXACT", "RETIRED", "ROW", "STAGED", "TEXT", "TEXT_INDEX", "Manifest", "property_names"]
+__all__ = [
+    "BOOKKEEPING",
+    "EMBEDDING",
+    "EXACT",
+    "RETIRED",
+    "ROW",
+    "STAGED",
+    "TEXT",
+    "TEXT_INDEX",
+    "VECTOR_INDEX",
+    "Manifest",
+    "property_names",
+]
 
 FORMAT_VERSION = 1
 BOOKKEEPING, STAGED, RETIRED = "_Medgraph", "_Staged", "_Retired"
 ROW, TEXT, EXACT = "_row", "_text", "_exact"
 TEXT_INDEX = "medgraph_names"
+EMBEDDING, VECTOR_INDEX = "embedding:", "medgraph_vector."  # how bookkeeping nodes and indexes of vectors are called
 
 
 def property_names(columns: Iterable[str]) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -15,10 +16,19 @@ from medgraph.stores.base import NEIGHBOURS
 from medgraph.stores.cypher import check_reading, label, plain_parameters
 from medgraph.stores.neo4j.answers import to_table
 from medgraph.stores.neo4j.connection import Address, Connection, Credentials, ServerInfo
+from medgraph.stores.neo4j.indexes import prepare
 from medgraph.stores.neo4j.layout import Manifest
 from medgraph.stores.neo4j.names import search_names
 from medgraph.stores.neo4j.reading import read_graph
-from medgraph.stores.neo4j.writing import Writer, load_manifest, prepare
+from medgraph.stores.neo4j.vectors import (
+    StoredEmbedding,
+    Vectors,
+    list_embeddings,
+    most_similar,
+    remove_embedding,
+    write_embedding,
+)
+from medgraph.stores.neo4j.writing import Writer, load_manifest
 
 __all__ = ["Neo4jStore"]
 
@@ -186,6 +196,39 @@ class Neo4jStore:
             raise SchemaError(f"topn is {topn!r}; expected at least 1.")
         return search_names(self._connection, manifest, text, topn, node_type)
 
+    def write_embedding(self, emb: Vectors, name: str = "skipgram") -> StoredEmbedding:
+        """Put the vectors of `emb` on the nodes, and index them; nothing changes if they are there already.
+
+        Raises:
+            UnknownIdentifierError: ids that are not in the graph, with how many of each node type.
+            SchemaError: no name, no embedding, or vectors that cannot be indexed.
+        """
+        with self._writing() as (writer, manifest):
+            return write_embedding(self._connection, writer, manifest, emb, name)
+
+    def embeddings(self) -> list[StoredEmbedding]:
+        """Which embeddings are on the nodes?"""
+        self._check_stored()
+        return list_embeddings(self._connection)
+
+    def remove_embedding(self, name: str) -> None:
+        """Take an embedding off the nodes. Raises StoreError if there is none of that name."""
+        with self._writing() as (writer, manifest):
+            remove_embedding(self._connection, writer, manifest, name)
+
+    def most_similar(
+        self, id: str, topn: int = 10, node_type: NodeType | None = None, embedding: str = "skipgram"
+    ) -> list[tuple[str, float]]:
+        """Which ids lie nearest to `id`, by cosine? As `Embedding.most_similar`, from the index of the database.
+
+        Raises:
+            StoreError: no embedding of that name.
+            SchemaError: a node type that has no vectors in it.
+            UnknownIdentifierError: an id that has no vector in it.
+        """
+        self._check_stored()
+        return most_similar(self._connection, id, topn, node_type, embedding)
+
     def close(self) -> None:
         """Let go of connections. May be called twice."""
         self._connection.close()
@@ -207,6 +250,13 @@ class Neo4jStore:
         self._check_open()
         if self.read_only:
             raise StoreUnavailableError(f"{self._address} was opened read-only; open it without read_only=True.")
+
+    @contextmanager
+    def _writing(self) -> Iterator[tuple[Writer, Manifest]]:
+        """The lease, and what is stored."""
+        self._check_writable()
+        with Writer(self._connection).writing() as writer:
+            yield writer, self._current()
 
     def _check_stored(self) -> None:
         """Is there a graph? Asked of the server once; a handle that found one need not ask before every query."""

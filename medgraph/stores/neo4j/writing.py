@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from typing import Any
@@ -25,12 +25,23 @@ import pyarrow.compute as pc
 from medgraph.data.graph import KnowledgeGraph
 from medgraph.data.schema import EdgeType, NodeType
 from medgraph.errors import StoreError, StoreUnavailableError
-from medgraph.stores.cypher import label, property_name
+from medgraph.stores.cypher import label
 from medgraph.stores.neo4j.connection import Connection, TooLargeError
-from medgraph.stores.neo4j.layout import BOOKKEEPING, EXACT, RETIRED, ROW, STAGED, TEXT, TEXT_INDEX, Manifest, Part
+from medgraph.stores.neo4j.indexes import prepare
+from medgraph.stores.neo4j.layout import (
+    BOOKKEEPING,
+    EMBEDDING,
+    EXACT,
+    RETIRED,
+    ROW,
+    STAGED,
+    TEXT,
+    Manifest,
+    Part,
+)
 from medgraph.stores.search import folded_names
 
-__all__ = ["Writer", "load_manifest", "prepare"]
+__all__ = ["Writer", "load_manifest"]
 
 _LEASE_SECONDS = 30  # without a sign of life, after which another writer may take over
 _NODES, _EDGES, _REMOVED = 10_000, 20_000, 50_000  # rows of a first batch; halved where the server's memory is short
@@ -46,29 +57,6 @@ def load_manifest(connection: Connection) -> Manifest | None:
     """What the database says it holds; None where there is no graph yet. Raises StoreError, FormatVersionError."""
     found = connection.read(f"MATCH (m:{BOOKKEEPING} {{name: 'graph'}}) RETURN m.manifest")
     return Manifest.from_json(found[0][0]) if found else None
-
-
-def prepare(connection: Connection, node_types: Sequence[NodeType], dropped: Sequence[NodeType] = ()) -> None:
-    """Constraints and indexes for these node types, and none for those that went."""
-    for node_type in dropped:
-        connection.write(f"DROP CONSTRAINT {_name('id', node_type)} IF EXISTS")
-        connection.write(f"DROP INDEX {_name('row', node_type)} IF EXISTS")
-    for node_type in node_types:
-        node = f"FOR (n:{label(node_type)})"
-        connection.write(f"CREATE CONSTRAINT {_name('id', node_type)} IF NOT EXISTS {node} REQUIRE n.id IS UNIQUE")
-        connection.write(f"CREATE INDEX {_name('row', node_type)} IF NOT EXISTS {node} ON (n.{ROW})")
-    there = connection.read(f"SHOW INDEXES YIELD name, labelsOrTypes WHERE name = '{TEXT_INDEX}' RETURN labelsOrTypes")
-    if there and set(there[0][0]) != set(node_types):
-        connection.write(f"DROP INDEX {TEXT_INDEX} IF EXISTS")
-    if node_types:
-        connection.write(
-            f"CREATE FULLTEXT INDEX {TEXT_INDEX} IF NOT EXISTS FOR (n:{'|'.join(map(label, node_types))}) "
-            f"ON EACH [n.{TEXT}] OPTIONS {{indexConfig: {{`fulltext.analyzer`: 'whitespace'}}}}"
-        )
-
-
-def _name(what: str, node_type: NodeType) -> str:
-    return property_name(f"medgraph_{what}_{node_type}")
 
 
 class Writer:
@@ -172,7 +160,7 @@ class Writer:
                 row[TEXT] = texts[start + i]
             return found
 
-        self._batches(table.num_rows, _NODES, rows, f"UNWIND $rows AS row CREATE (n:{STAGED}) SET n = row")
+        self.batches(table.num_rows, _NODES, rows, f"UNWIND $rows AS row CREATE (n:{STAGED}) SET n = row")
 
     def _stage_edges(self, graph: KnowledgeGraph, manifest: Manifest, edge_type: EdgeType) -> None:
         """By source, so that each batch looks a source up once and its edges lie together."""
@@ -194,7 +182,7 @@ class Writer:
 
         relation = label(edge_type.relation, "relation")
         ending = f"(b:{STAGED} {{{ROW}: {'to' if plain else 'to[0]'}}}) CREATE (a)-[r:{relation}]->(b)"
-        self._batches(
+        self.batches(
             table.num_rows,
             _EDGES,
             rows,
@@ -202,7 +190,8 @@ class Writer:
             + ("" if plain else " SET r = to[1]"),
         )
 
-    def _batches(self, total: int, size: int, rows: Any, cypher: str) -> None:
+    def batches(self, total: int, size: int, rows: Callable[[int, int], list[Any]], cypher: str) -> None:
+        """Run `cypher` on all `$rows`, `size` at a time, each exactly once; it must make one row of each."""
         start = 0
         while start < total:
             stop = min(start + size, total)
@@ -252,6 +241,7 @@ class Writer:
                     {**fenced, "low": first, "high": first + new.nodes[node_type].rows},
                 )
             )
+        statements.append((f"{holds} MATCH (m:{BOOKKEEPING}) WHERE m.name STARTS WITH '{EMBEDDING}' DELETE m", fenced))
         statements.append(
             (
                 f"{holds} MERGE (m:{BOOKKEEPING} {{name: 'graph'}}) SET m = {{name: 'graph', manifest: $manifest}} "
@@ -266,10 +256,17 @@ class Writer:
     def _clean(self) -> None:
         """Remove what was staged or retired, edges before nodes, in bounded transactions."""
         for left in (STAGED, RETIRED):
-            self._remove(f"MATCH (:{left})-[r]-() WITH DISTINCT r LIMIT $size DELETE r RETURN count(*)")
-            self._remove(f"MATCH (n:{left}) WITH n LIMIT $size DELETE n RETURN count(*)")
+            self.remove(f"MATCH (:{left})-[r]-() WITH DISTINCT r LIMIT $size DELETE r RETURN count(*)")
+            self.remove(f"MATCH (n:{left}) WITH n LIMIT $size DELETE n RETURN count(*)")
 
-    def _remove(self, cypher: str) -> None:
+    def beat(self) -> None:
+        """Say that this writer is alive, where its work is done by the server."""
+        self._connection.write(
+            f"MATCH (w:{BOOKKEEPING} {{name: 'writer', token: $token}}) SET w.beat = timestamp()", token=self._token
+        )
+
+    def remove(self, cypher: str) -> None:
+        """Run `cypher`, which removes at most `$size` things and returns their number, until none is left."""
         size = _REMOVED
         while True:
             try:
