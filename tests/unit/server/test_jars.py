@@ -43,7 +43,10 @@ class Maven:
 
             def log_message(self, *_: object) -> None: ...
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Many(ThreadingHTTPServer):
+            request_queue_size = 64  # as many as the threads that ask at once, or some wait a second to be let in
+
+        self.http = Many(("127.0.0.1", 0), Handler)
         self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self.thread.start()
         self.url = f"http://127.0.0.1:{self.http.server_port}/maven2"
