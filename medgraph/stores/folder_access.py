@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -46,9 +49,9 @@ class FolderAccess(RandomAccess):
         )
         self._snapshot = snapshot
         self._folder = snapshot.path / _FOLDER
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._sources: dict[EdgeType, np.ndarray] = {}
         self._columns: dict[tuple[NodeType, str], np.ndarray] = {}
+        temporary = None
         try:
             if not keep:
                 raise PermissionError
@@ -56,17 +59,16 @@ class FolderAccess(RandomAccess):
             with tempfile.TemporaryFile(dir=self._folder):
                 pass
         except OSError:
-            self._temporary = tempfile.TemporaryDirectory(prefix="medgraph-")
-            self._folder = Path(self._temporary.name)
+            temporary = tempfile.mkdtemp(prefix="medgraph-")
+            self._folder = Path(temporary)
+        self._finish = weakref.finalize(self, _finish, snapshot, temporary, os.getpid())
 
     def close(self) -> None:
         """Let go of the snapshot and of what was mapped. May be called twice."""
         self._bounds.clear()
         self._sources.clear()
         self._columns.clear()
-        self._snapshot.close()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        self._finish()
 
     def _find_bounds(self, relation: EdgeType, stored: EdgeType, inverse: bool) -> Int64[np.ndarray, " bounds"]:
         names = [self._folder / f"{relation}.{part}.npy" for part in ("sources", "bounds")]
@@ -167,6 +169,13 @@ class FolderAccess(RandomAccess):
             del out
         with atomic_file(names[1]) as temporary, temporary.open("wb") as file:
             np.save(file, bounds, allow_pickle=False)
+
+
+def _finish(snapshot: folders.Snapshot, temporary: str | None, process: int) -> None:
+    if os.getpid() == process:  # a loader's worker is a copy, and must not clear away what is still used
+        snapshot.close()
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _release(array: np.memmap) -> None:

@@ -17,7 +17,7 @@ from medgraph.data.schema import EdgeType, NodeType
 from medgraph.errors import SchemaError
 from medgraph.stores.access import RandomAccess
 
-__all__ = ["FanOut", "Sample", "SampledEdges", "sample_neighbours"]
+__all__ = ["FanOut", "Sample", "SampledEdges", "checked_fan_out", "sample_neighbours"]
 
 FanOut = Sequence[int] | Mapping[EdgeType, Sequence[int]]
 
@@ -71,7 +71,7 @@ def sample_neighbours(
         SchemaError: seeds that are no rows of the graph or stand twice, a relation that is not there, a fan-out that is
             empty, of unequal lengths or below -1.
     """
-    wanted = _checked(access, fan_out)
+    wanted = checked_fan_out(access, fan_out)
     hops = len(next(iter(wanted.values()), ()))
     draws = np.random.default_rng(seed)
     known = {node_type: _Numbering() for node_type in access.schema.node_types}
@@ -108,7 +108,8 @@ def _joined(parts: Sequence[Int64[np.ndarray, " _"]]) -> Int64[np.ndarray, " n"]
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
 
-def _checked(access: RandomAccess, fan_out: FanOut) -> dict[EdgeType, tuple[int, ...]]:
+def checked_fan_out(access: RandomAccess, fan_out: FanOut) -> dict[EdgeType, tuple[int, ...]]:
+    """How many edges to draw, for each relation that is walked and each hop. Raises SchemaError."""
     if isinstance(fan_out, Mapping):
         given = {EdgeType.of(relation): tuple(counts) for relation, counts in fan_out.items()}
         for relation in given:
