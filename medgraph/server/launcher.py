@@ -14,7 +14,7 @@ from medgraph.errors import StoreError
 from medgraph.server.java import Java
 from medgraph.server.process import Process
 
-__all__ = ["Launcher", "last_lines"]
+__all__ = ["Launcher", "told_lines"]
 
 _OPENED = ("java.nio", "java.io", "java.lang", "sun.nio.ch")
 
@@ -46,7 +46,7 @@ class Launcher:
         """What the administration tool prints.
 
         Raises:
-            StoreError: it refused or failed, or did not end in time; its last lines are told.
+            StoreError: it refused or failed, or did not end in time; what it printed is told.
         """
         with self._arguments(["org.neo4j.cli.AdminTool", *arguments]) as file:
             try:
@@ -65,7 +65,7 @@ class Launcher:
             except subprocess.TimeoutExpired:
                 raise StoreError(f"neo4j-admin {arguments[0]} had not ended after {timeout:g} seconds.") from None
         if done.returncode:
-            raise StoreError(f"neo4j-admin {' '.join(arguments[:2])} failed: {last_lines(done.stdout)}")
+            raise StoreError(f"neo4j-admin {' '.join(arguments[:2])} failed: {told_lines(done.stdout)}")
         return done.stdout
 
     def _options(self) -> list[str]:
@@ -102,8 +102,10 @@ class Launcher:
             Path(name).unlink(missing_ok=True)
 
 
-def last_lines(text: str, n: int = 12) -> str:
-    """The end of what a program printed, on one line, without the frames of stack traces."""
+def told_lines(text: str, n: int = 10) -> str:
+    """The two first and `n` last lines that a program printed, as one, without the frames of stack traces."""
     lines = [line.strip() for line in text.splitlines()]
-    lines = [line for line in lines if line and not line.startswith(("at ", "WARNING: Using incubator modules"))]
-    return " | ".join(lines[-n:]) or "it printed nothing"
+    lines = [line for line in lines if line and not line.startswith(("at ", "WARNING: "))]
+    if len(lines) > n + 2:
+        lines = [*lines[:2], "...", *lines[-n:]]
+    return " | ".join(lines) or "it printed nothing"

@@ -18,7 +18,7 @@ from medgraph.artefact import atomic_file
 from medgraph.errors import SchemaError, StoreError, StoreUnavailableError
 from medgraph.server.jars import collect, release
 from medgraph.server.java import find_java
-from medgraph.server.launcher import Launcher, last_lines
+from medgraph.server.launcher import Launcher, told_lines
 from medgraph.server.process import Process
 from medgraph.server.readiness import cypher_answers
 
@@ -135,7 +135,7 @@ class Neo4jServer:
 
         Raises:
             StoreUnavailableError: Java or a jar is missing, a port is taken, the home is another version's, or the
-                server did not come up; the last lines it printed are told.
+                server did not come up; what it printed is told.
         """
         if sys.platform == "win32":
             raise StoreUnavailableError("medgraph starts Neo4j on Linux and macOS only; here, use Docker.")
@@ -191,7 +191,7 @@ class Neo4jServer:
         For example `server.neo4j_admin("database", "import", "full", "neo4j", "--nodes=Disease=diseases.csv")`.
 
         Raises:
-            StoreError: the tool refused or failed; its last lines are told.
+            StoreError: the tool refused or failed; what it printed is told.
         """
         self._check_version()
         self._configure()
@@ -280,10 +280,10 @@ class Neo4jServer:
                 source = "$NEO4J_PASSWORD" if os.environ.get("NEO4J_PASSWORD") else str(self.password_file)
                 raise StoreUnavailableError(f"The server of {self.home} refuses the password from {source}.")
             if not running.process.alive:
-                raise StoreUnavailableError(f"Neo4j {running.version} ended at its start: {last_lines(printed)}")
+                raise StoreUnavailableError(f"Neo4j {running.version} ended at its start: {told_lines(printed)}")
             if time.monotonic() > deadline:
                 raise StoreUnavailableError(
-                    f"Neo4j {running.version} did not answer within {timeout:g} seconds: {last_lines(printed)}"
+                    f"Neo4j {running.version} did not answer within {timeout:g} seconds: {told_lines(printed)}"
                 )
             time.sleep(0.1)
 
