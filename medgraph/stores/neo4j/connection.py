@@ -10,24 +10,26 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import urlsplit
 
-from medgraph.errors import MissingExtraError, StoreError, StoreUnavailableError
+from medgraph.errors import MissingExtraError, StoreError
+from medgraph.stores.neo4j.address import Address
+from medgraph.stores.neo4j.failures import TooLargeError, explained, is_refusal, may_pass
 
 if TYPE_CHECKING:
     from neo4j import Driver, Session, Transaction
 
-__all__ = ["SCHEMES", "Address", "Connection", "Credentials", "ServerInfo", "TooLargeError"]
+__all__ = ["Connection", "Credentials", "ServerInfo"]
 
-SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
+
 OLDEST = (5, 26)  # scoped subqueries, full-text indexes over any analyser, vector indexes
 Credentials: TypeAlias = Callable[[], tuple[str, str]]
 
 _RETRY_SECONDS = 15.0
 _CONNECT_SECONDS = 5.0
-_TOO_LARGE = re.compile(r"MemoryPoolOutOfMemory|TransactionOutOfMemory|OutOfMemoryError|StackOverFlowError")
+
+
 _UNKNOWN = re.compile(r"01N5[012] .*`(.+)` does not exist", re.DOTALL)  # label, relationship type, property key
-_DATABASE = re.compile(r"[A-Za-z][A-Za-z0-9.-]{2,62}")
+
 _LACKS = {
     "community": (
         "more than one database",
@@ -37,46 +39,6 @@ _LACKS = {
 }
 
 _log = logging.getLogger(__name__)
-
-
-class TooLargeError(StoreError):
-    """A transaction did not fit into the server's memory; a smaller one may."""
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a server is: `scheme` says whether and how the way there is encrypted, `database` which one of it.
-
-    neo4j, bolt: plain; +s: TLS with a certificate that a known authority signed; +ssc: TLS with any certificate.
-    neo4j:// asks the server which members of its cluster to talk to, bolt:// talks to that one.
-    """
-
-    scheme: str
-    host: str
-    port: int
-    database: str | None = None
-
-    @classmethod
-    def parse(cls, url: str) -> Address:
-        """Read neo4j[+s|+ssc]://host[:port][/database], or bolt in place of neo4j. Raises StoreError."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port or 7687
-        except ValueError as fault:
-            raise StoreError(f"No address of a Neo4j server: {fault}. Example: neo4j://localhost:7687") from None
-        if parts.username is not None or parts.password is not None:
-            raise StoreError(
-                f"The address of {parts.hostname} holds a user or password, and addresses end up in logs. Set "
-                "NEO4J_USERNAME and NEO4J_PASSWORD, or give open_store(..., credentials=function)."
-            )
-        database = parts.path.strip("/") or None
-        if not parts.hostname or parts.query or parts.fragment or (database and not _DATABASE.fullmatch(database)):
-            raise StoreError(f"{url!r} is no address of a Neo4j server. Example: neo4j://localhost:7687/neo4j")
-        return cls(parts.scheme.lower(), parts.hostname, port, database)
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}" + (f"/{self.database}" if self.database else "")
 
 
 @dataclass(frozen=True)
@@ -118,12 +80,16 @@ class Connection:
             from neo4j.auth_management import AuthManagers
         except ImportError:
             raise MissingExtraError("neo4j", "neo4j", "open_store('neo4j://...')") from None
+        _hush()
         self.address = address
         self.retry_seconds = retry_seconds
+        self._nameless = False
         ask = credentials or _from_environment
 
         def provide() -> Any:
-            return neo4j.basic_auth(*pair) if (pair := ask())[1] else None
+            user, password = _asked(ask)
+            self._nameless = not password
+            return neo4j.basic_auth(user, password) if password else None
 
         self._driver: Driver = neo4j.GraphDatabase.driver(
             str(Address(address.scheme, address.host, address.port)),
@@ -176,7 +142,6 @@ class Connection:
         self, cypher: str, parameters: Mapping[str, Any], access: str = "READ"
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """The column names and rows of one statement; with `access` READ it cannot write. Raises StoreError."""
-
         names, rows, _ = self.asked(cypher, parameters, access)
         return names, rows
 
@@ -194,15 +159,22 @@ class Connection:
             ]
             return names, rows, unknown
 
-        found: tuple[list[str], list[tuple[Any, ...]], list[str]] = self._patiently(work, access, cypher)
+        found: tuple[list[str], list[tuple[Any, ...]], list[str]] = self._patiently(
+            work, access, cypher, repeatable=access == "READ"
+        )
         return found
 
     def write(self, cypher: str, /, **parameters: Any) -> list[tuple[Any, ...]]:
         """The rows of one statement that may write. It may run twice: make it safe to repeat. Raises StoreError."""
         return self.write_all([(cypher, parameters)])[-1]
 
-    def write_all(self, statements: list[tuple[str, Mapping[str, Any]]]) -> list[list[tuple[Any, ...]]]:
-        """The rows of each of several statements, in one transaction: all take effect, or none. Raises StoreError."""
+    def write_all(
+        self, statements: list[tuple[str, Mapping[str, Any]]], retry_seconds: float | None = None
+    ) -> list[list[tuple[Any, ...]]]:
+        """The rows of each of several statements, in one transaction: all take effect, or none. Raises StoreError.
+
+        They may run twice, as those of `write`.
+        """
 
         def work(transaction: Transaction) -> list[list[tuple[Any, ...]]]:
             return [
@@ -210,70 +182,53 @@ class Connection:
                 for cypher, parameters in statements
             ]
 
-        found: list[list[tuple[Any, ...]]] = self._patiently(work, "WRITE", statements[0][0])
+        found: list[list[tuple[Any, ...]]] = self._patiently(
+            work, "WRITE", statements[0][0], retry_seconds=retry_seconds
+        )
         return found
 
     def _session(self, access: str) -> Session:
         return self._driver.session(database=self._database, default_access_mode=access, fetch_size=-1)
 
-    def _patiently(self, work: Callable[[Transaction], Any], access: str, cypher: str) -> Any:
-        from neo4j.exceptions import DriverError, Neo4jError
-
-        until, pause = time.monotonic() + self.retry_seconds, 0.1
+    def _patiently(
+        self,
+        work: Callable[[Transaction], Any],
+        access: str,
+        cypher: str,
+        repeatable: bool = True,
+        retry_seconds: float | None = None,
+    ) -> Any:
+        """Do `work` in a transaction; again, while that may help, and where it may be done twice or was not done."""
+        until = time.monotonic() + (self.retry_seconds if retry_seconds is None else retry_seconds)
+        pause, refused = 0.1, False
         while True:
-            session = self._session(access)
-            try:
-                with session.begin_transaction() as transaction:
-                    found = work(transaction)
-                    transaction.commit()
+            done, found = self._attempt(work, access)
+            if done:
                 return found
-            except (Neo4jError, DriverError, OSError, TypeError, ValueError, OverflowError) as fault:
-                explained = self._explained(fault, cypher)
-                again = (
-                    fault.is_retryable() if isinstance(fault, Neo4jError | DriverError) else isinstance(fault, OSError)
-                )
-                if isinstance(explained, TooLargeError) or not again or time.monotonic() + pause > until:
-                    raise explained from None
-            finally:
-                _close(session)
+            told = explained(found, self.address, cypher, repeatable, self._nameless)
+            again = may_pass(found, repeatable) and not (refused and is_refusal(found))
+            refused = refused or is_refusal(found)
+            if isinstance(told, TooLargeError) or not again or time.monotonic() + pause > until:
+                # Not raised where the driver's error is caught: its traceback would go with ours, and in its frames
+                # lie the password and the rows.
+                raise told
             time.sleep(pause)
             pause = min(2 * pause, 2.0)
 
-    def _explained(self, fault: Exception, cypher: str) -> StoreError:
-        """One clear error for what the driver or the server says; its own words hold no password."""
-        from neo4j.exceptions import AuthError, ClientError, ConfigurationError, DriverError, Neo4jError
+    def _attempt(self, work: Callable[[Transaction], Any], access: str) -> tuple[bool, Any]:
+        """True and what `work` found, or False and the error."""
+        from neo4j.exceptions import DriverError, Neo4jError
 
-        code = getattr(fault, "code", "") or ""
-        said = ((getattr(fault, "message", "") or str(fault)).splitlines() or [""])[0]
-        if isinstance(fault, AuthError) or "Security" in code:
-            return StoreUnavailableError(
-                f"{self.address} refuses the user or password ({code.rpartition('.')[2] or 'no answer'}). They come "
-                "from NEO4J_USERNAME and NEO4J_PASSWORD, or from open_store(..., credentials=function)."
-            )
-        if _TOO_LARGE.search(code) or _TOO_LARGE.search(said):
-            return TooLargeError(
-                f"{self.address} has too little memory for one transaction: {said} "
-                "Its limits are db.memory.transaction.max and the heap."
-            )
-        if "DatabaseNotFound" in code:
-            return StoreError(
-                f"{self.address} has no such database. Community Edition has one, 'neo4j': leave the name out."
-            )
-        if "TransactionTimedOut" in code or "LockAcquisitionTimeout" in code:
-            return StoreUnavailableError(f"{self.address}: {said}")
-        if isinstance(fault, Neo4jError):
-            missing = "AccessMode" in code or "access mode" in said
-            hint = " To change the graph: store.write(graph), or store.execute(...)." if missing else ""
-            kind = StoreError if isinstance(fault, ClientError) else StoreUnavailableError
-            return kind(f"{self.address}: {said}{hint} In: {_short(cypher)}")
-        if isinstance(fault, ConfigurationError | TypeError | ValueError | OverflowError):
-            return StoreError(f"{self.address}: {said} In: {_short(cypher)}")
-        if isinstance(fault, DriverError | OSError):
-            return StoreUnavailableError(
-                f"{self.address} does not answer: {said} Is the server running? `medgraph neo4j status` tells of one "
-                "that `medgraph neo4j up` started."
-            )
-        return StoreError(f"{self.address}: {said}")
+        session = self._session(access)
+        try:
+            with session.begin_transaction() as transaction:
+                found = work(transaction)
+                transaction.commit()
+            return True, found
+        except (Neo4jError, DriverError, OSError, TypeError, ValueError, OverflowError) as fault:
+            return False, fault
+        finally:
+            _close(session)
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -288,11 +243,27 @@ def _close(opened: Session | Driver) -> None:
         opened.close()
 
 
+def _asked(credentials: Credentials) -> tuple[str, str]:
+    """What the function says; of its own errors only the kind, since their words may hold what it keeps."""
+    try:
+        pair = credentials()
+        if len(pair) == 2 and all(isinstance(part, str) for part in pair):
+            return pair
+        kind = "something else"
+    except Exception as fault:
+        kind = type(fault).__name__
+    pair = ("", "")  # what a traceback would show
+    raise StoreError(f"The function for credentials gave no user and password, two strings, but {kind}.")
+
+
+def _hush() -> None:
+    """What the driver logs goes where the user sends it, and to the screen only if they ask: errors are raised."""
+    logger = logging.getLogger("neo4j")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+
+
 def _at_least(version: str) -> bool:
     """Is this version new enough? Calendar versions (2025.01.0) come after 5.26."""
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     return numbers >= OLDEST
-
-
-def _short(cypher: str, most: int = 500) -> str:
-    return cypher if len(cypher) <= most else f"{cypher[:most]}..."

@@ -35,10 +35,12 @@ def prepare(connection: Connection, node_types: Sequence[NodeType], dropped: Seq
         connection.write(f"DROP CONSTRAINT {_name('id', node_type)} IF EXISTS")
         connection.write(f"DROP INDEX {_name('row', node_type)} IF EXISTS")
     there = connection.read(f"SHOW INDEXES YIELD name, labelsOrTypes WHERE name = '{TEXT_INDEX}' RETURN labelsOrTypes")
-    if there and set(there[0][0]) != set(node_types):
-        connection.write(f"DROP INDEX {TEXT_INDEX} IF EXISTS")
     _drop_vectors(connection)
-    for statement in statements(node_types):
+    made = statements(node_types)
+    if there and set(there[0][0]) != set(node_types):  # at once: killed between the two, nothing could be searched
+        again = made[-1:] if node_types else []
+        connection.write_all([(statement, {}) for statement in (f"DROP INDEX {TEXT_INDEX} IF EXISTS", *again)])
+    for statement in made:
         connection.write(statement)
 
 

@@ -14,9 +14,9 @@ from medgraph.data.schema import EdgeType, NodeType, Schema
 from medgraph.errors import SchemaError, StoreError, StoreUnavailableError, UnknownIdentifierError, nearest
 from medgraph.stores.base import NEIGHBOURS
 from medgraph.stores.cypher import check_reading, label, plain_parameters
+from medgraph.stores.neo4j.address import Address
 from medgraph.stores.neo4j.answers import to_table
-from medgraph.stores.neo4j.connection import Address, Connection, Credentials, ServerInfo
-from medgraph.stores.neo4j.indexes import prepare
+from medgraph.stores.neo4j.connection import Connection, Credentials, ServerInfo
 from medgraph.stores.neo4j.layout import Manifest
 from medgraph.stores.neo4j.names import search_names
 from medgraph.stores.neo4j.reading import read_graph
@@ -101,7 +101,7 @@ class Neo4jStore:
             stored = load_manifest(self._connection)
             new = Manifest.of(graph)
             if stored is not None and stored.to_json() == new.to_json() and self._intact(stored):
-                prepare(self._connection, new.schema.node_types)
+                writer.keep(stored)
             else:
                 writer.replace(graph, stored)
         self._known = new

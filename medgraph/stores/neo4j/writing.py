@@ -1,19 +1,15 @@
 """A graph into Neo4j, whole or not at all: staged beside the stored one in batches, then put in its place at once.
 
-One writer at a time holds the lease, a bookkeeping node. Every batch counts itself there in its own transaction, so a
-batch that is sent again because its answer was lost is not applied again, and a writer whose lease was taken stops.
-Nodes are staged under a label of their own; one last transaction turns the stored nodes into retired ones, the staged
-ones into the graph, and replaces the manifest. Killed at any moment, the database holds the old graph or the new one;
-what is left of the other is removed by the next write.
+The writer holds the lease, under which every batch is done once. Nodes are staged under a label of their own; one last
+transaction turns the stored nodes into retired ones, the staged ones into the graph, and replaces the manifest. Killed
+at any moment, the database holds the old graph or the new one; what is left of the other is removed by the next write.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import socket
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from typing import Any
@@ -24,9 +20,10 @@ import pyarrow.compute as pc
 
 from medgraph.data.graph import KnowledgeGraph
 from medgraph.data.schema import EdgeType, NodeType
-from medgraph.errors import StoreError, StoreUnavailableError
+from medgraph.errors import StoreError
 from medgraph.stores.cypher import label
-from medgraph.stores.neo4j.connection import Connection, TooLargeError
+from medgraph.stores.neo4j.connection import Connection
+from medgraph.stores.neo4j.failures import TooLargeError
 from medgraph.stores.neo4j.indexes import prepare
 from medgraph.stores.neo4j.layout import (
     BOOKKEEPING,
@@ -39,18 +36,15 @@ from medgraph.stores.neo4j.layout import (
     Manifest,
     Part,
 )
+from medgraph.stores.neo4j.lease import Lease, TakenOverError
 from medgraph.stores.search import folded_names
 
 __all__ = ["Writer", "load_manifest"]
 
-_LEASE_SECONDS = 30  # without a sign of life, after which another writer may take over
 _NODES, _EDGES, _REMOVED = 10_000, 20_000, 50_000  # rows of a first batch; halved where the server's memory is short
-_SMALLEST = 16
-
-_FENCE = (
-    f"MATCH (w:{BOOKKEEPING} {{name: 'writer'}}) SET w.beat = timestamp() "
-    "WITH w WHERE w.token = $token AND w.done = $number - 1 SET w.done = $number WITH w "
-)
+_SMALLEST = 1
+_PATIENCE = 600.0  # seconds until an index must be filled
+_LONGEST_ID = 8_000  # bytes; the index that keeps ids unique takes some 160 more
 
 
 def load_manifest(connection: Connection) -> Manifest | None:
@@ -64,66 +58,28 @@ class Writer:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._token = secrets.token_hex(8)
-        self._number = 0
+        self._lease = Lease(connection)
 
     @contextmanager
     def writing(self) -> Iterator[Writer]:
         """Hold the lease. Raises StoreUnavailableError if another holds it."""
-        run = self._connection.write
-        run(f"CREATE CONSTRAINT medgraph_bookkeeping IF NOT EXISTS FOR (n:{BOOKKEEPING}) REQUIRE n.name IS UNIQUE")
-        holder = json.dumps({"process": os.getpid(), "host": socket.gethostname()})
-        taken = run(
-            f"MERGE (w:{BOOKKEEPING} {{name: 'writer'}}) SET w.seen = timestamp() WITH w "
-            "WITH w, w.token AS token, w.holder AS holder, timestamp() - w.beat AS silence "
-            "FOREACH (_ IN CASE WHEN token IS NULL OR token = $token OR silence > $lease OR holder IN $dead "
-            "THEN [1] ELSE [] END | SET w.token = $token, w.holder = $holder, w.done = 0, w.beat = timestamp()) "
-            "RETURN w.token, w.holder, w.beat, timestamp()",
-            token=self._token,
-            holder=holder,
-            lease=1000 * _LEASE_SECONDS,
-            dead=self._dead(),
-        )[0]
-        if taken[0] != self._token:
-            other = json.loads(taken[1])
-            raise StoreUnavailableError(
-                f"{self._connection.address} is being written by process {other['process']} on {other['host']}, last "
-                f"heard of {(taken[3] - taken[2]) / 1000:.0f} s ago; try again when it is done. If it died, its claim "
-                f"ends after {_LEASE_SECONDS} s of silence."
-            )
-        try:
+        with self._lease.holding():
             yield self
-        finally:
-            with suppress(StoreError):  # the server is away: the lease runs out
-                run(
-                    f"MATCH (w:{BOOKKEEPING} {{name: 'writer', token: $token}}) REMOVE w.token, w.holder",
-                    token=self._token,
-                )
 
-    def _dead(self) -> list[str]:
-        """The holder of the lease, if it was a process of this machine that is no more."""
-        found = self._connection.read(f"MATCH (w:{BOOKKEEPING} {{name: 'writer'}}) RETURN w.holder")
-        if not found or not found[0][0]:
-            return []
-        holder = json.loads(found[0][0])
-        if holder["host"] != socket.gethostname() or os.name != "posix":
-            return []
-        try:
-            os.kill(holder["process"], 0)
-        except ProcessLookupError:
-            return [found[0][0]]
-        except PermissionError:
-            pass
-        return []
+    def keep(self, stored: Manifest) -> None:
+        """Leave the stored graph as it is, and nothing of another beside it."""
+        self._clean()
+        prepare(self._connection, stored.schema.node_types)
 
     def replace(self, graph: KnowledgeGraph, old: Manifest | None) -> Manifest:
         """Put `graph` in place of the stored one, whose manifest is `old`."""
-        run, new = self._connection.write, Manifest.of(graph)
+        new, before = Manifest.of(graph), set(old.nodes) if old else set()
         self._refuse_foreign(new, old)
+        self._refuse_long_ids(graph)
         self._clean()
-        run(f"CREATE INDEX medgraph_staged IF NOT EXISTS FOR (n:{STAGED}) ON (n.{ROW})")
-        prepare(self._connection, new.schema.node_types)
-        run("CALL db.awaitIndexes(300)")
+        self._connection.write(f"CREATE INDEX medgraph_staged IF NOT EXISTS FOR (n:{STAGED}) ON (n.{ROW})")
+        prepare(self._connection, sorted(before | set(new.nodes)))  # the stored graph can be searched all the while
+        self._await_indexes()
         for node_type in new.nodes:
             self._stage_nodes(graph, new, node_type)
         staged = self._connection.read(f"MATCH (n:{STAGED}) RETURN count(n)")[0][0]
@@ -132,11 +88,33 @@ class Writer:
         for edge_type in new.edges:
             self._stage_edges(graph, new, edge_type)
         self._swap(new, old)
-        self._clean()
-        gone = set(old.nodes) - set(new.nodes) if old else set()
-        prepare(self._connection, new.schema.node_types, sorted(gone))
-        run("CALL db.awaitIndexes(300)")
+        with suppress(TakenOverError):  # the graph is in its place, and whoever took over does the rest
+            self._clean()
+            prepare(self._connection, new.schema.node_types, sorted(before - set(new.nodes)))
+            self._await_indexes()
         return new
+
+    def _await_indexes(self) -> None:
+        """Wait until every index is filled."""
+        until, pause = time.monotonic() + _PATIENCE, 0.05
+        while found := self._connection.read(
+            "SHOW INDEXES YIELD name, state WHERE name STARTS WITH 'medgraph_' AND state <> 'ONLINE' RETURN name, state"
+        ):
+            if time.monotonic() > until or any(state == "FAILED" for _, state in found):
+                name, state = found[0]
+                raise StoreError(f"{self._connection.address} could not fill the index {name} ({state}); write again.")
+            self.beat()
+            time.sleep(pause)
+            pause = min(2 * pause, 2.0)
+
+    def _refuse_long_ids(self, graph: KnowledgeGraph) -> None:
+        for node_type, table in graph.nodes.items():
+            longest = pc.max(pc.binary_length(table.column("id").cast(pa.string()))).as_py() or 0
+            if longest > _LONGEST_ID:
+                raise StoreError(
+                    f"{self._connection.address}: an id of {node_type} has {longest:,} bytes; the index that keeps "
+                    f"ids unique takes up to {_LONGEST_ID:,}. Give such nodes a shorter id."
+                )
 
     def _refuse_foreign(self, new: Manifest, old: Manifest | None) -> None:
         """Nodes of these types that are not ours would be mixed up with them."""
@@ -196,7 +174,7 @@ class Writer:
         while start < total:
             stop = min(start + size, total)
             try:
-                made = self._once(f"{cypher} RETURN count(*)", rows(start, stop))
+                made = self._lease.once(f"{cypher} RETURN count(*)", rows=rows(start, stop))
             except TooLargeError:
                 if size <= _SMALLEST:
                     raise
@@ -206,52 +184,28 @@ class Writer:
                 raise StoreError(f"{self._connection.address} took {made:,} of {stop - start:,} rows; write again.")
             start = stop
 
-    def _once(self, cypher: str, rows: list[Any]) -> int | None:
-        """How many rows a batch made; None if an earlier try, whose answer was lost, had made them."""
-        number = self._number + 1
-        found = self._connection.write(_FENCE + cypher, token=self._token, number=number, rows=rows)[0][0]
-        if not found:
-            self._check_lease(number)
-        self._number = number
-        return found or None
-
-    def _check_lease(self, number: int) -> None:
-        found = self._connection.read(f"MATCH (w:{BOOKKEEPING} {{name: 'writer'}}) RETURN w.token, w.done")
-        if not found or found[0] != (self._token, number):
-            raise StoreUnavailableError(
-                f"{self._connection.address}: another writer took over, after {_LEASE_SECONDS} s without a sign of "
-                "life from this one. Nothing of this graph was stored; write again."
-            )
-
     def _swap(self, new: Manifest, old: Manifest | None) -> None:
         """One transaction: the stored nodes retire, the staged ones take their types, the manifest changes."""
-        number = self._number + 1
-        fenced: dict[str, Any] = {"token": self._token, "number": number}
-        statements: list[tuple[str, Mapping[str, Any]]] = [(_FENCE + "RETURN count(*)", fenced)]
-        holds = f"MATCH (:{BOOKKEEPING} {{name: 'writer', token: $token, done: $number}}) "
+        statements: list[tuple[str, dict[str, Any]]] = []
         for node_type in old.nodes if old else ():
-            statements.append(
-                (f"{holds} MATCH (n:{label(node_type)}) REMOVE n:{label(node_type)} SET n:{RETIRED}", fenced)
-            )
+            here = label(node_type)
+            statements.append((f"MATCH (n:{here}) REMOVE n:{here} SET n:{RETIRED}", {}))
         for node_type, first in new.offsets.items():
             statements.append(
                 (
-                    f"{holds} MATCH (n:{STAGED}) WHERE n.{ROW} >= $low AND n.{ROW} < $high "
+                    f"MATCH (n:{STAGED}) WHERE n.{ROW} >= $low AND n.{ROW} < $high "
                     f"REMOVE n:{STAGED} SET n:{label(node_type)}",
-                    {**fenced, "low": first, "high": first + new.nodes[node_type].rows},
+                    {"low": first, "high": first + new.nodes[node_type].rows},
                 )
             )
-        statements.append((f"{holds} MATCH (m:{BOOKKEEPING}) WHERE m.name STARTS WITH '{EMBEDDING}' DELETE m", fenced))
+        statements.append((f"MATCH (m:{BOOKKEEPING}) WHERE m.name STARTS WITH '{EMBEDDING}' DELETE m", {}))
         statements.append(
             (
-                f"{holds} MERGE (m:{BOOKKEEPING} {{name: 'graph'}}) SET m = {{name: 'graph', manifest: $manifest}} "
-                "RETURN m.name",
-                {**fenced, "manifest": new.to_json()},
+                f"MERGE (m:{BOOKKEEPING} {{name: 'graph'}}) SET m = {{name: 'graph', manifest: $manifest}}",
+                {"manifest": new.to_json()},
             )
         )
-        if not self._connection.write_all(statements)[-1]:
-            self._check_lease(number)
-        self._number = number
+        self._lease.together(statements)
 
     def _clean(self) -> None:
         """Remove what was staged or retired, edges before nodes, in bounded transactions."""
@@ -261,17 +215,15 @@ class Writer:
 
     def beat(self) -> None:
         """Say that this writer is alive, where its work is done by the server."""
-        self._connection.write(
-            f"MATCH (w:{BOOKKEEPING} {{name: 'writer', token: $token}}) SET w.beat = timestamp()", token=self._token
-        )
+        self._lease.beat()
 
     def remove(self, cypher: str) -> None:
         """Run `cypher`, which removes at most `$size` things and returns their number, until none is left."""
         size = _REMOVED
         while True:
             try:
-                beat = f"MATCH (w:{BOOKKEEPING} {{name: 'writer', token: $token}}) SET w.beat = timestamp() WITH w "
-                if not self._connection.write(beat + cypher, token=self._token, size=size)[0][0]:
+                if not self._lease.held(cypher, size=size)[0][0]:
+                    self._lease.check()
                     return
             except TooLargeError:
                 if size <= _SMALLEST:

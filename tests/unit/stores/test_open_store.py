@@ -12,10 +12,29 @@ from medgraph.errors import StoreError, StoreUnavailableError
 from medgraph.stores import open_store
 
 
-@pytest.mark.parametrize("address", ["neo4j://localhost:7687", "bolt://localhost", "neo4j+s://db.example.org"])
-def test_servers_are_named_as_not_there_yet(address: str) -> None:
-    with pytest.raises(StoreError, match="Neo4j server, and this version of medgraph has no server store yet"):
+SECRETS = ["hunter2", "hun", "ter2", "31337"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "neo4j://neo4j:hunter2@localhost:7687",
+        "neo4j://neo4j:hun/ter2@localhost",  # a slash ends the host, so what stands before it looks like a port
+        "bolt+s://neo4j:31337/hunter2@localhost",
+        "neo4j://localhost:hunter2",
+        "neo4j://localhost?password=hunter2",
+        "neo4j://localhost/hunter2/neo4j#hunter2",
+        "neo4j://[hunter2",
+        "neo4j://",
+    ],
+)
+def test_an_address_of_a_server_is_not_repeated_since_a_password_may_stand_in_it(address: str) -> None:
+    with pytest.raises(StoreError, match=r"NEO4J_PASSWORD|scheme://host") as caught:
         open_store(address)
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert not [secret for secret in SECRETS if secret in str(error)]
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 @pytest.mark.parametrize("address", ["http://localhost", "file:///graph", "s3://bucket/graph"])
