@@ -11,7 +11,6 @@ import pytest
 from medgraph.errors import StoreError, StoreUnavailableError
 from medgraph.stores import open_store
 
-
 SECRETS = ["hunter2", "hun", "ter2", "31337"]
 
 
