@@ -207,7 +207,7 @@ class Cohort:
         return self.tasks[label]
 
     def labels(self, label: str | Task) -> Labels:
-        """Which samples does a task draw, how do they come out, and what is left out and why? One pass over the events."""
+        """Which samples does a task draw, how do they come out, and what is left out? One pass over the events."""
         task = self.task(label)
         return Labels.concat([task.labels(record) for record in background(self.records())])
 

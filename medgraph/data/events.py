@@ -15,9 +15,10 @@ from jaxtyping import Bool, Float32, Int32, Int64
 
 from medgraph.errors import MalformedInputError
 
-__all__ = ["BIRTH", "DAY", "DEATH", "STATIC", "YEAR", "Events", "clean", "event_table", "search", "spread"]
+__all__ = ["BIRTH", "DAY", "DEATH", "STATIC", "VITAL", "YEAR", "Events", "clean", "event_table", "search", "spread"]
 
 BIRTH, DEATH = "MEDS_BIRTH", "MEDS_DEATH"
+VITAL = (BIRTH, DEATH, "OBSERVATION_PERIOD//*")  # what frames a history and is no part of it
 STATIC = np.iinfo(np.int64).min  # the time of events that have none; sorts before every time
 DAY = 86_400_000_000  # microseconds
 YEAR = 365.25 * DAY
@@ -180,7 +181,11 @@ def clean(events: Events, birth: int, counts: Counter[str]) -> Events:
     """
     subject = events.subject
     same = np.diff(subject) == 0
-    backwards = int((same & (np.diff(events.time) < 0)).sum())
+    backwards = int(
+        (
+            same & (events.time[1:] < events.time[:-1])  # a difference to STATIC would overflow
+        ).sum()
+    )
     order = np.lexsort((events.code, events.time, subject))
     if backwards:
         counts["events out of order, sorted"] += backwards

@@ -77,28 +77,19 @@ class NextVisit(Task):
         last = begin[np.minimum(visit + 1, begin.size - 1)]
         value = self._groups(record, rows, np.where(none, 0, first), np.where(none, 0, last))
         if self.new_only:
-            value &= ~self._groups(
-                record, np.arange(events.time.size), events.offsets[subject], rows_before(rows, at, record, subject)
-            )
+            seen = record.window(subject, time, None, self.strict)[1]
+            value &= ~self._groups(record, np.arange(events.time.size), events.offsets[subject], seen)
         return value.astype(np.float32), ~none
 
     def _groups(
         self, record: Record, rows: Int64[np.ndarray, " n"], start: Rows, stop: Rows
     ) -> Bool[np.ndarray, "m k"]:
         """Which groups occur among `rows[start:stop]`, for each sample?"""
-        member = csr_array(np.stack([record.index.match(codes) for codes in self.targets.values()], axis=1)).astype(
-            np.int32
-        )
+        masks = [record.index.match(codes) for codes in self.targets.values()]
+        member = csr_array(np.stack(masks, axis=1).astype(np.int32))
         at, offsets = spread(start, stop)
         code = record.events.code[rows[at]]
         present = csr_array(
             (np.ones(at.size, dtype=np.int32), code, offsets), shape=(start.size, len(record.index.codes))
         )
         return np.asarray((present @ member).toarray() > 0)
-
-
-def rows_before(rows: Int64[np.ndarray, " n"], at: Rows, record: Record, subject: Rows) -> Rows:
-    """The row of the event before which the `at`-th of `rows` stands; the subject's end where there is none."""
-    stop = record.events.offsets[subject + 1]
-    padded = np.append(rows, record.events.time.size)
-    return np.minimum(padded[at], stop)

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from medgraph.data.events import BIRTH, DAY, DEATH, STATIC, Events, search
+from medgraph.data.events import BIRTH, DAY, DEATH, STATIC, VITAL, Events, search
 from medgraph.errors import SchemaError, nearest
 
 __all__ = ["CodeIndex", "CodeSet", "Record", "check_codes", "visit_starts"]
@@ -80,8 +80,8 @@ class Record:
 
     @cached_property
     def vital(self) -> Bool[np.ndarray, " n"]:
-        """Births and deaths, which are no part of a history."""
-        return self.mask((BIRTH, DEATH))
+        """Births, deaths and the ends of observation, which are no part of a history."""
+        return self.mask(VITAL)
 
     @cached_property
     def births(self) -> Int64[np.ndarray, " s"]:

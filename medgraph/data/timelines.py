@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from medgraph.data.code_vocabulary import CodeVocabulary
-from medgraph.data.events import BIRTH, DAY, DEATH, STATIC, YEAR, spread
+from medgraph.data.events import DAY, STATIC, YEAR, spread
 from medgraph.data.labels import Labels
 from medgraph.data.record import Record, visit_starts
 from medgraph.data.samples import Samples
@@ -172,7 +172,6 @@ def fit_vocabulary(
     Labels.concat(parts).check()
     names = list(index)
     kept = sorted((row for row in range(len(names)) if counts[row] >= min_count), key=lambda r: (-counts[r], names[r]))
-    kept = [row for row in kept if names[row] not in {BIRTH, DEATH}]
     if not kept:
         raise SchemaError(f"No code is seen {min_count:,} times or more before the prediction times.")
     with np.errstate(invalid="ignore", divide="ignore"):
