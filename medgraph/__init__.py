@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from medgraph.data.crosswalk import crosswalk
     from medgraph.data.graph import KnowledgeGraph, Provenance
     from medgraph.data.schema import EdgeType, Schema
     from medgraph.embeddings.decoders import Bilinear, ComplEx, DistMult, InnerProduct
@@ -68,6 +69,7 @@ _HOME = {
     "VectorNeighbour": "medgraph.heads.repurposing.vectors",
     "VectorRidge": "medgraph.heads.repurposing.vectors",
     "combine": "medgraph.evaluation.summary",
+    "crosswalk": "medgraph.data.crosswalk",
     "evaluate_links": "medgraph.evaluation.protocol",
     "explain_paths": "medgraph.explain.paths",
     "list_loaders": "medgraph.loading",
@@ -109,6 +111,7 @@ __all__ = [
     "VectorNeighbour",
     "VectorRidge",
     "combine",
+    "crosswalk",
     "evaluate_links",
     "explain_paths",
     "list_loaders",

@@ -16,15 +16,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from medgraph.errors import LoaderError
+from medgraph.data.delimited import READ_FAULTS, open_bytes
+from medgraph.errors import LoaderError, MalformedInputError
 
 __all__ = [
     "Annotations",
     "Diagnoses",
+    "DiseaseTerms",
     "Terms",
     "package_file",
     "read_annotations",
     "read_diagnoses",
+    "read_diseases",
     "read_genes",
     "read_terms",
 ]
@@ -65,19 +68,31 @@ class Diagnoses(NamedTuple):
     extensions: int
 
 
-def package_file(package: str, pattern: str) -> Path:
-    """The data file of an installed package that matches `data/<pattern>`. Raises LoaderError."""
+class DiseaseTerms(NamedTuple):
+    """Disease Ontology's terms: `nodes` (id, name, synonyms, alt_ids), `parents` (source, target), `xrefs`."""
+
+    nodes: pa.Table
+    parents: pa.Table
+    xrefs: pa.Table
+    version: str
+    obsolete: int
+
+
+def package_file(package: str, pattern: str, folder: str = "data") -> Path:
+    """The file of an installed package that matches `<folder>/<pattern>`. Raises LoaderError."""
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise LoaderError(f"The starter graph reads files of the package {package}, which is not installed.")
-    folder = Path(spec.submodule_search_locations[0]) / "data"
-    found = sorted(folder.glob(pattern))
+        raise LoaderError(
+            f"Files of the package {package} are read, which is not installed. Run: pip install {package}"
+        )
+    where = Path(spec.submodule_search_locations[0]) / folder
+    found = sorted(where.glob(pattern))
     if not found:
-        raise LoaderError(f"{folder} holds no {pattern}; reinstall the package {package}.")
+        raise LoaderError(f"{where} holds no {pattern}; reinstall the package {package}.")
     return found[-1]
 
 
-_LINE = re.compile(r"^(id|name|def|synonym|is_a|alt_id|is_obsolete|replaced_by): (.*)$", re.MULTILINE)
+_LINE = re.compile(r"^(id|name|def|synonym|xref|is_a|alt_id|is_obsolete|replaced_by): (.*)$", re.MULTILINE)
 
 
 def _stanzas(text: str) -> Iterator[dict[str, list[str]]]:
@@ -123,6 +138,54 @@ def read_terms(file: Path) -> Terms:
         version[1] if version else "",
         obsolete,
     )
+
+
+def read_diseases(file: Path) -> DiseaseTerms:
+    """The terms, is_a links and cross-references of Disease Ontology's OBO file, plain or compressed.
+
+    Obsolete terms are left out and counted; synonyms are the exact ones.
+
+    Raises:
+        MalformedInputError: no OBO file, a term without id or name, an id that stands twice.
+    """
+    try:
+        with open_bytes(file) as stream:
+            text = stream.read().decode("utf-8-sig").replace("\r\n", "\n")
+    except READ_FAULTS as fault:
+        raise MalformedInputError(f"no UTF-8 text, or a broken archive: {str(fault)[:300]}", file) from None
+    if not text.startswith("format-version:"):
+        raise MalformedInputError(f"begins with {text[:40]!r}; expected an OBO file's 'format-version:'.", file, 1)
+    nodes: dict[str, dict[str, object]] = {}
+    parents: list[tuple[str, str]] = []
+    xrefs: list[tuple[str, str]] = []
+    obsolete = 0
+    for stanza in _stanzas(text):
+        if len(ids := stanza.get("id", [])) != 1 or not (names := stanza.get("name")):
+            raise MalformedInputError(f"a term with ids {ids[:3]} and names {stanza.get('name')}.", file)
+        (id_,) = ids
+        if id_ in nodes:
+            raise MalformedInputError(f"term {id_[:60]!r} stands twice.", file)
+        if "is_obsolete" in stanza:
+            obsolete += 1
+            continue
+        parents.extend((id_, parent.split(" ", 1)[0]) for parent in stanza.get("is_a", []))
+        xrefs.extend((id_, xref.split(" ", 1)[0]) for xref in stanza.get("xref", []))
+        synonyms = [_quoted(line) for line in stanza.get("synonym", []) if re.search(r'" EXACT\b', line)]
+        nodes[id_] = {"id": id_, "name": names[0], "synonyms": synonyms, "alt_ids": stanza.get("alt_id", [])}
+    version = re.search(r"^(?:data-version: .*?|date: )([0-9][0-9-]*(?::[0-9:]+)?)", text, re.MULTILINE)
+    strings = [("synonyms", pa.list_(pa.string())), ("alt_ids", pa.list_(pa.string()))]
+    return DiseaseTerms(
+        pa.Table.from_pylist(list(nodes.values()), pa.schema([("id", pa.string()), ("name", pa.string()), *strings])),
+        _pairs(parents, "source", "target"),
+        _pairs(xrefs, "id", "xref"),
+        version[1] if version else "",
+        obsolete,
+    )
+
+
+def _pairs(rows: list[tuple[str, str]], left: str, right: str) -> pa.Table:
+    columns = {left: [row[0] for row in rows], right: [row[1] for row in rows]}
+    return pa.table(columns, pa.schema([(left, pa.string()), (right, pa.string())]))
 
 
 def _tab_separated(file: Path, columns: list[str], skip: int = 0) -> pa.Table:

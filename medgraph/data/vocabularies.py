@@ -56,7 +56,9 @@ VOCABULARIES: tuple[Vocabulary, ...] = (
     # Clinical codes
     Vocabulary(
         "ICD9CM",
-        r"(?:[0-9]{3}|V[0-9]{2})(?:\.[0-9]{1,2})?|E[0-9]{3}(?:\.[0-9])?|[0-9]{2}\.[0-9]{1,2}",
+        r"(?:[0-9]{3}|V[0-9]{2})(?:\.[0-9]{1,2})?|E[0-9]{3}(?:\.[0-9])?"
+        r"|[0-9]{2}(?:\.[0-9]{1,2})?"  # procedures
+        r"|[0-9]{3}-[0-9]{3}|V[0-9]{2}-V[0-9]{2}|E[0-9]{3}-E[0-9]{3}",  # blocks and chapters
         "250.00",
         ("icd-9-cm", "icd9-cm"),
         rewrites=(_DOTLESS, (r"^([0-9]{3}|V[0-9]{2})([0-9]{1,2})$", r"\1.\2"), (r"^(E[0-9]{3})([0-9])$", r"\1.\2")),
@@ -85,9 +87,8 @@ VOCABULARIES: tuple[Vocabulary, ...] = (
     Vocabulary("ICD10PCS", r"[0-9A-HJ-NP-Z]{7}", "01N50ZZ", ("icd-10-pcs",)),
     Vocabulary("ICD11", r"[1-9][0-9]*", "402558626", ("icd-11", "icd11.foundation")),
     Vocabulary("ICDO", r"[89][0-9]{3}(?:/[0-3])?", "9861/3", ("icd-o",)),
-    Vocabulary(
-        "CCS", r"[1-9][0-9]{0,3}(?:\.[0-9]{1,2}){0,3}", "49", rewrites=((r"^0+([1-9])", r"\1"),), registered=False
-    ),
+    Vocabulary("CCS", r"[1-9][0-9]{0,3}", "49", rewrites=((r"^0+([1-9])", r"\1"),), registered=False),
+    Vocabulary("CCS.MULTI", r"[1-9][0-9]?(?:\.[0-9]{1,2}){0,3}", "3.2", ("ccs_multi",), registered=False),
     Vocabulary("CCSR", r"[A-Z]{3}[0-9]{3}", "END002", registered=False),
     Vocabulary(
         "SNOMEDCT", r"[1-9][0-9]{5,17}", "284196006", ("sctid", "snomed", "snomed_ct", "snomedct_us", "snomedctct")
