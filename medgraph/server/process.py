@@ -118,7 +118,8 @@ def _began_linux(pid: int) -> str | None:
         return None
     state, *fields = stat.rpartition(")")[2].split()  # the name before it may hold anything
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
-    return None if state in {"Z", "X"} else f"{fields[18]} ticks after {boot}"
+    threads = int(fields[16])  # the first may be dead while others hold files and ports for a moment
+    return None if state in {"Z", "X"} and threads <= 1 else f"{fields[18]} ticks after {boot}"
 
 
 def _began_elsewhere(pid: int) -> str | None:
