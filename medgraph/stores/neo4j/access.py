@@ -13,6 +13,7 @@ from medgraph.stores.access import RandomAccess, check_numbers
 from medgraph.stores.cypher import label, property_name
 from medgraph.stores.neo4j.connection import Connection
 from medgraph.stores.neo4j.layout import ROW, Manifest
+from medgraph.stores.neo4j.survey import OTHER_EDGES
 
 __all__ = ["ServerAccess"]
 
@@ -43,6 +44,7 @@ class ServerAccess(RandomAccess):
         del inverse
         nodes, offset = self.counts[relation.target], self._manifest.offsets[relation.target]
         alone = sum(one.relation == stored.relation for one in self.schema.edge_types) == 1
+        alone = alone and OTHER_EDGES not in self._manifest.skipped
         # without a label at its other end a pattern need not be walked: the database keeps its count
         pattern = self._pattern(relation, "" if alone else f":{label(relation.source)}")
         counts = np.zeros(nodes + 1, dtype=np.int64)

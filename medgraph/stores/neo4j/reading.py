@@ -17,7 +17,7 @@ from medgraph.stores.cypher import edge_pattern, label, property_name
 from medgraph.stores.neo4j.connection import Connection
 from medgraph.stores.neo4j.layout import EXACT, ROW, Manifest, Part
 
-__all__ = ["read_graph"]
+__all__ = ["gather", "read_graph"]
 
 _CHUNK = 200_000  # edges in one answer
 
@@ -34,21 +34,30 @@ def read_graph(
         SchemaError: a type that is not stored.
         StoreError: what is there is not what was written.
     """
+    graph = gather(connection, manifest, node_types, edge_types)
+    if graph.schema == manifest.schema and graph.fingerprint != manifest.fingerprint:
+        raise StoreError(_altered(connection, "its content"))
+    return graph
+
+
+def gather(
+    connection: Connection,
+    manifest: Manifest,
+    node_types: Iterable[NodeType] | None = None,
+    edge_types: Iterable[EdgeType] | None = None,
+) -> KnowledgeGraph:
+    """As `read_graph`, whatever the fingerprint."""
     schema = manifest.schema
     types = schema.node_types if node_types is None else tuple(map(schema.require_node_type, node_types))
     wanted = schema.edge_types if edge_types is None else tuple(map(schema.require, edge_types))
     kept = sorted({edge_type for edge_type in wanted if edge_type.source in types and edge_type.target in types})
-    graph = KnowledgeGraph(
+    return KnowledgeGraph(
         nodes={node_type: _nodes(connection, manifest, node_type) for node_type in types},
         edges={edge_type: _edges(connection, manifest, edge_type) for edge_type in kept},
         symmetric=schema.symmetric & set(kept),
         provenance=manifest.provenance,
         skipped=manifest.skipped,
     )
-    whole = set(types) == set(schema.node_types) and set(kept) == set(schema.edge_types)
-    if whole and graph.fingerprint != manifest.fingerprint:
-        raise StoreError(_altered(connection, "its content"))
-    return graph
 
 
 def _altered(connection: Connection, what: str) -> str:
@@ -79,7 +88,8 @@ def _nodes(connection: Connection, manifest: Manifest, node_type: NodeType) -> p
                 f"{pattern} AND n.{EXACT} IS NOT NULL RETURN collect(n.{ROW}), collect(n.{EXACT})",
                 low=first, high=first + part.rows,
             )[0]  # fmt: skip
-            _restore(field.name, values, indices, np.asarray(exact[0], dtype=np.int64) - first, exact[1])
+            owners = np.asarray(exact[0], dtype=np.int64) - first
+            indices, values = _restore(field.name, indices, values, owners, exact[1])
         columns[field.name] = _column(connection, str(node_type), part, field, indices, values)
     return pa.table(columns, schema=part.columns)
 
@@ -112,7 +122,7 @@ def _edges(connection: Connection, manifest: Manifest, edge_type: EdgeType) -> p
         mask, values = found[2 + 2 * number], found[3 + 2 * number]
         indices = every[np.array(mask, dtype=bool)]
         if pa.types.is_list(field.type):
-            _restore(field.name, values, indices, *exact)
+            indices, values = _restore(field.name, indices, values, *exact)
         columns[field.name] = _column(connection, str(edge_type), part, field, indices, values)
     for field in part.columns:
         if field.name not in columns:
@@ -128,13 +138,21 @@ def _ranges(first: int, rows: int, weight: int) -> Iterator[tuple[int, int]]:
     yield from pairwise(bounds)
 
 
-def _restore(column: str, values: list[Any], indices: np.ndarray, owners: np.ndarray, exact: list[str]) -> None:
-    """Put back the lists that hold nulls."""
-    at = np.searchsorted(indices, owners) if (np.diff(indices) > 0).all() else None
-    position = {} if at is not None else {int(row): i for i, row in enumerate(indices)}
-    for number, (owner, text) in enumerate(zip(owners.tolist(), exact, strict=True)):
-        if (lists := json.loads(text)) and column in lists:
-            values[int(at[number]) if at is not None else position[owner]] = lists[column]
+def _restore(
+    column: str, indices: np.ndarray, values: list[Any], owners: np.ndarray, exact: list[str]
+) -> tuple[np.ndarray, list[Any]]:
+    """Put back the lists that hold nulls, and the empty ones that an import dropped."""
+    lists = [(owner, found[column]) for owner, text in zip(owners.tolist(), exact, strict=True)
+             if column in (found := json.loads(text))]  # fmt: skip
+    if not lists:
+        return indices, values
+    position = {row: i for i, row in enumerate(indices.tolist())}
+    absent = [(owner, value) for owner, value in lists if owner not in position]
+    for owner, value in lists:
+        if owner in position:
+            values[position[owner]] = value
+    indices = np.concatenate([indices, np.array([owner for owner, _ in absent], dtype=np.int64)])
+    return indices, values + [value for _, value in absent]
 
 
 def _column(

@@ -14,6 +14,7 @@ from medgraph.data.schema import EdgeType, NodeType, Schema
 from medgraph.errors import SchemaError, StoreError, StoreUnavailableError, UnknownIdentifierError, nearest
 from medgraph.stores.base import NEIGHBOURS
 from medgraph.stores.cypher import check_reading, label, plain_parameters
+from medgraph.stores.neo4j.accepting import accept
 from medgraph.stores.neo4j.address import Address
 from medgraph.stores.neo4j.answers import to_table
 from medgraph.stores.neo4j.connection import Connection, Credentials, ServerInfo
@@ -138,7 +139,8 @@ class Neo4jStore:
         names, rows, unknown = self._connection.asked(cypher, plain_parameters(cypher, parameters))
         if unknown and (strange := [one for one in unknown if one not in (words := self._words())]):
             raise StoreError(
-                f"Nothing here is called {strange[0]!r}, so this finds nothing.{nearest(strange[0], words)} In: {cypher}"
+                f"Nothing here is called {strange[0]!r}, so this finds nothing.{nearest(strange[0], words)} "
+                f"In: {cypher}"
             )
         return to_table(names, rows)
 
@@ -156,6 +158,27 @@ class Neo4jStore:
         found = self._connection.table(cypher, plain_parameters(cypher, parameters), access="WRITE")
         return to_table(*found)
 
+    def accept(self, node_types: Iterable[NodeType] | None = None, symmetric: Iterable[EdgeType] = ()) -> None:
+        """Take what stands in the database as the graph: after `execute`, or where another program wrote it.
+
+        Labels become node types, relationship types relations, properties columns. `schema`, `read` and all else then
+        speak of that graph. Only medgraph's own underscore properties, constraints and indexes are written; what is
+        left out (predictions, labels and relations with an underscore in front) is counted in `read().skipped`.
+
+        Args:
+            node_types: the labels that are node types; all that are there if not given.
+            symmetric: edge types that are true both ways, beside those that were declared before.
+
+        Raises:
+            SchemaError: a label or symmetric edge type that is not there, or a label that no store takes.
+            StoreError: nodes without a string `id` or with several labels, properties of other types than string,
+                integer, float, boolean and list of strings: what, how many, and how to mend it.
+            StoreUnavailableError: another process is writing, or this handle is read-only.
+        """
+        self._check_writable()
+        with Writer(self._connection).writing() as writer:
+            self._known = accept(self._connection, writer, load_manifest(self._connection), node_types, symmetric)
+
     def neighbours(self, id: str, edge_types: Iterable[EdgeType] | None = None, limit: int | None = None) -> pa.Table:
         """What is `id` joined to? relation, direction, id, name, node_type; one row an edge, sorted in that order."""
         schema = self.schema
@@ -164,7 +187,8 @@ class Neo4jStore:
             raise SchemaError(f"limit is {limit!r}; expected at least 1, or None for all.")
         relations = "|".join(sorted({label(one.relation, "relation") for one in wanted})) or "_"
         found = self._connection.read(
-            f"MATCH (n:{_any(schema.node_types)} {{id: $id}}) OPTIONAL MATCH (n)-[r:{relations}]-(m) "
+            f"MATCH (n:{_any(schema.node_types)} {{id: $id}}) "
+            f"OPTIONAL MATCH (n)-[r:{relations}]-(m:{_any(schema.node_types)}) "
             "RETURN labels(n), collect(type(r)), collect(startNode(r) = n), collect(m.id), "
             "collect(CASE WHEN m IS NOT NULL THEN [m.name] END), "
             "collect(labels(m))",
