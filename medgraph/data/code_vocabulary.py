@@ -47,7 +47,10 @@ class CodeVocabulary:
         return code in self._rows
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, CodeVocabulary) and self.to_table().equals(other.to_table())
+        if not isinstance(other, CodeVocabulary):
+            return NotImplemented
+        pairs = [(getattr(self, name), getattr(other, name)) for name in ("counts", "subjects", "mean", "std")]
+        return self.codes == other.codes and all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
 
     __hash__ = None  # type: ignore[assignment]
 
