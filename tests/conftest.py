@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,11 @@ from medgraph.server.jars import VERSIONS, is_here
 from medgraph.server.java import find_java
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = {"heap": "512m", "page_cache": "64m"}
+SMALL = {
+    "heap": "512m",
+    "page_cache": "64m",
+    "java_options": ["-XX:TieredStopAtLevel=1"],
+}  # the last: up in 2/3 the time
 
 
 def absent(reason: str) -> None:
@@ -29,7 +34,7 @@ def absent(reason: str) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever talks to a Neo4j server is marked so."""
     for item in items:
-        if {"neo4j_url", "own_neo4j"} & set(getattr(item, "fixturenames", ())):
+        if {"neo4j_url", "own_neo4j", "module_neo4j"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("neo4j")
 
 
@@ -77,32 +82,49 @@ def neo4j_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NEO4J_USERNAME", "neo4j")
         patch.setenv("NEO4J_PASSWORD", secrets.token_urlsafe(12).replace("-", "_"))
-        server = Neo4jServer(tmp_path_factory.mktemp("neo4j"), bolt_port=bolt_port, http_port=http_port, **SMALL)
+        server = Neo4jServer(tmp_path_factory.mktemp("neo4j"), bolt_port=bolt_port, http_port=http_port, **SMALL)  # type: ignore[arg-type]
         with server.start() as running:
             patch.setenv("NEO4J_URI", running.url)
             yield running.url
 
 
-@pytest.fixture
-def own_neo4j(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Neo4jServer]]:
-    """Makes servers that a test has for itself, to be killed and starved: `own_neo4j(heap=..., settings=...)`.
-
-    They are not started yet: `server.start()`. The password is in the environment; all are killed at the end.
-    """
+@contextmanager
+def servers(folder: Path) -> Iterator[Callable[..., Neo4jServer]]:
+    """What makes servers in this folder; user and password stand in the environment, and all are killed at the end."""
     if reason := why_no_neo4j():
         absent(reason)
-    monkeypatch.setenv("NEO4J_USERNAME", "neo4j")
-    if not os.environ.get("NEO4J_PASSWORD"):
-        monkeypatch.setenv("NEO4J_PASSWORD", "only-for-this-test")
     made: list[Neo4jServer] = []
 
     def make(settings: Mapping[str, str] | None = None, **options: object) -> Neo4jServer:
         bolt_port, http_port = free_ports()
         ports = {"bolt_port": bolt_port, "http_port": http_port}
-        home = tmp_path / f"neo4j-{len(made)}"
+        home = folder / f"neo4j-{len(made)}"
         made.append(Neo4jServer(home, settings=settings or {}, **{**SMALL, **ports, **options}))  # type: ignore[arg-type]
         return made[-1]
 
-    yield make
-    for server in made:
-        server.kill()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEO4J_USERNAME", "neo4j")
+        if not os.environ.get("NEO4J_PASSWORD"):
+            patch.setenv("NEO4J_PASSWORD", "only-for-this-test")
+        try:
+            yield make
+        finally:
+            for server in made:
+                server.kill()
+
+
+@pytest.fixture
+def own_neo4j(tmp_path: Path) -> Iterator[Callable[..., Neo4jServer]]:
+    """Makes servers that a test has for itself, to be killed and starved: `own_neo4j(heap=..., settings=...)`.
+
+    They are not started yet: `server.start()`. The password is in the environment; all are killed at the end.
+    """
+    with servers(tmp_path) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def module_neo4j(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Neo4jServer]]:
+    """The same for all tests of a file together."""
+    with servers(tmp_path_factory.mktemp("servers")) as make:
+        yield make

@@ -28,12 +28,14 @@ class Launcher:
         jars: where they are.
         home: the server's folder.
         heap: memory for Java's objects.
+        options: more for Java.
     """
 
     java: Java
     jars: Sequence[Path]
     home: Path
     heap: str
+    options: Sequence[str] = ()
 
     @contextmanager
     def server(self, entry: str, console: Path) -> Iterator[Process]:
@@ -81,7 +83,12 @@ class Launcher:
         ]
         if self.java.vector:
             options.append("--add-modules=jdk.incubator.vector")
-        return [*options, "-cp", os.pathsep.join([str(self.home / "plugins" / "*"), *map(str, self.jars)])]
+        return [
+            *options,
+            *self.options,
+            "-cp",
+            os.pathsep.join([str(self.home / "plugins" / "*"), *map(str, self.jars)]),
+        ]
 
     def _environment(self) -> dict[str, str]:
         """Ours without the password, which no process has to carry."""

