@@ -29,11 +29,13 @@ __all__ = [
     "BOOKKEEPING",
     "EMBEDDING",
     "EXACT",
+    "PREDICTED",
     "RETIRED",
     "ROW",
     "STAGED",
     "TEXT",
     "TEXT_INDEX",
+    "VECTOR",
     "VECTOR_INDEX",
     "Manifest",
     "property_names",
@@ -43,6 +45,8 @@ FORMAT_VERSION = 1
 BOOKKEEPING, STAGED, RETIRED = "_Medgraph", "_Staged", "_Retired"
 ROW, TEXT, EXACT = "_row", "_text", "_exact"
 TEXT_INDEX = "medgraph_names"
+VECTOR = "_vector_"  # and the embedding's name: the property with a node's vector
+PREDICTED = "predicted_"  # how relations of predicted edges begin
 EMBEDDING, VECTOR_INDEX = "embedding:", "medgraph_vector."  # how bookkeeping nodes and indexes of vectors are called
 
 

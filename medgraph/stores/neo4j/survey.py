@@ -12,7 +12,7 @@ from medgraph.data.schema import EdgeType, NodeType, check_label
 from medgraph.errors import SchemaError, StoreError, nearest
 from medgraph.stores.cypher import edge_pattern, label, property_name
 from medgraph.stores.neo4j.connection import Connection
-from medgraph.stores.neo4j.layout import BOOKKEEPING, EXACT, RETIRED, ROW, STAGED, TEXT, Manifest, Part
+from medgraph.stores.neo4j.layout import BOOKKEEPING, EXACT, RETIRED, ROW, STAGED, TEXT, VECTOR, Manifest, Part
 
 __all__ = ["OTHER_EDGES", "REASONS", "Survey", "survey"]
 
@@ -33,7 +33,6 @@ _KINDS = {
     "LIST<NOTHING>": _LIST,
 }
 _OURS = {ROW: "INTEGER", TEXT: "STRING", EXACT: "STRING"}
-_VECTOR = "_vector_"
 _SHOWN = 8  # faults in one message
 _Kinds = Mapping[str, int]
 
@@ -99,8 +98,8 @@ class _Look:
         self.exact: set[NodeType | EdgeType] = set()
         self._before: dict[NodeType | EdgeType, Part] = {}
         if old is not None:
-            self._before.update(old.nodes)
-            self._before.update(old.edges)
+            self._before.update(old.nodes.items())
+            self._before.update(old.edges.items())
 
     def choose(self, node_types: Iterable[NodeType] | None) -> dict[NodeType, int]:
         """How many nodes has each label that is a node type?"""
@@ -232,7 +231,7 @@ class _Look:
 
     def _check_hidden(self, kind: NodeType | EdgeType, pattern: str, key: str, found: _Kinds) -> None:
         """Ours, or somebody's that are left out."""
-        if key.startswith(_VECTOR):
+        if key.startswith(VECTOR):
             return
         if key not in _OURS:
             self.skipped[HIDDEN_VALUES] += sum(found.values())
