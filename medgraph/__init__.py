@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from medgraph.heads.repurposing.path_counts import BoostedPathCounts, MetapathCounts
     from medgraph.heads.repurposing.predictor import LinkPredictor
     from medgraph.heads.repurposing.vectors import VectorKernel, VectorNeighbour, VectorRidge
+    from medgraph.heads.risk.lstm import VisitGRU, VisitLSTM
     from medgraph.loading import list_loaders, load
     from medgraph.stores import open_store
 
@@ -68,6 +69,8 @@ _HOME = {
     "VectorKernel": "medgraph.heads.repurposing.vectors",
     "VectorNeighbour": "medgraph.heads.repurposing.vectors",
     "VectorRidge": "medgraph.heads.repurposing.vectors",
+    "VisitGRU": "medgraph.heads.risk.lstm",
+    "VisitLSTM": "medgraph.heads.risk.lstm",
     "combine": "medgraph.evaluation.summary",
     "crosswalk": "medgraph.data.crosswalk",
     "evaluate_links": "medgraph.evaluation.protocol",
@@ -110,6 +113,8 @@ __all__ = [
     "VectorKernel",
     "VectorNeighbour",
     "VectorRidge",
+    "VisitGRU",
+    "VisitLSTM",
     "combine",
     "crosswalk",
     "evaluate_links",

@@ -21,7 +21,14 @@ from medgraph.evaluation.printing import as_text
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Calibrator", "IsotonicCalibrator", "PlattCalibrator", "Reliability", "reliability"]
+__all__ = [
+    "Calibrator",
+    "IsotonicCalibrator",
+    "PlattCalibrator",
+    "Reliability",
+    "TemperatureCalibrator",
+    "reliability",
+]
 
 _Values = Float[np.ndarray, " n"]
 _Labels = Bool[np.ndarray, " n"]
@@ -90,6 +97,39 @@ class PlattCalibrator:
         if not hasattr(self, "slope_"):
             raise NotFittedError("PlattCalibrator has no slope yet; call fit(scores, labels) first.")
         return _sigmoid(self.slope_ * scores + self.intercept_)
+
+
+@dataclass
+class TemperatureCalibrator:
+    """P(link | score) = 1 / (1 + exp(-score / temperature)), for scores that are log-odds (Guo et al. 2017).
+
+    One number, so it cannot overfit a small tuning part, and cannot mend a wrong base rate: that is Platt's intercept.
+    """
+
+    temperature_: float = field(init=False, repr=False)
+
+    def fit(self, scores: _Values, labels: _Labels, base_rate: float | None = None) -> TemperatureCalibrator:
+        """Learn the temperature, from 0.05 to 20; arguments and errors as in PlattCalibrator.
+
+        A base rate is refused: one temperature cannot move it.
+        """
+        if base_rate is not None:
+            raise SchemaError("A temperature cannot move the base rate; use PlattCalibrator.")
+        _check(scores, labels, base_rate)
+        from scipy.optimize import minimize_scalar
+
+        target = labels.astype(np.float64)
+        found = minimize_scalar(
+            lambda log: _cross_entropy(scores * np.exp(-log), target), bounds=(-3, 3), method="bounded"
+        )
+        self.temperature_ = float(np.exp(found.x))
+        return self
+
+    def predict_proba(self, scores: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        """P(link | score). Raises NotFittedError before `fit`."""
+        if not hasattr(self, "temperature_"):
+            raise NotFittedError("TemperatureCalibrator has no temperature yet; call fit(scores, labels) first.")
+        return _sigmoid(scores / self.temperature_)
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""What will happen to this patient, how likely, and when?"""
