@@ -135,7 +135,7 @@ class _Census:
         self.first, self.last = STATIC, STATIC
         self.counts: Counter[str] = Counter()
         self._hashes: list[int] = []
-        self._sums = np.zeros(2, dtype=np.uint64)
+        self._sums = [0, 0]
 
     def part(self, source: Path | pa.Table) -> _Part:
         where = str(source) if isinstance(source, Path) else "the table of events"
@@ -179,10 +179,10 @@ class _Census:
             state = _mix(code ^ np.uint64(lane))
             for column in (*(c.astype(np.int64).view(np.uint64) for c in columns), value):
                 state = _mix(state ^ column)
-            self._sums[lane] += state.sum(dtype=np.uint64)
+            self._sums[lane] = (self._sums[lane] + int(state.sum(dtype=np.uint64))) % (1 << 64)
 
     def fingerprint(self) -> str:
-        return hashlib.sha256(f"medgraph events 1 {self.num_events} {self._sums.tolist()}".encode()).hexdigest()
+        return hashlib.sha256(f"medgraph events 1 {self.num_events} {self._sums}".encode()).hexdigest()
 
 
 def _mix(x: UInt64[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:

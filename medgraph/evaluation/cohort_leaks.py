@@ -144,14 +144,20 @@ class CohortLeakReport:
 
 
 def cohort_leaks(
-    cohort: Cohort, label: str | Task, limit: float = 0.8, min_samples: int = 20, gate: float = 0.6, bundle: float = 0.8
+    cohort: Cohort,
+    label: str | Task,
+    limit: float | None = None,
+    min_samples: int = 20,
+    gate: float = 0.6,
+    bundle: float = 0.8,
 ) -> CohortLeakReport:
     """What gives the outcome away, feature by feature?
 
     Args:
         cohort: train, or a cohort that is not split: the held-out part is not looked at to choose features.
         label: a task with a yes-or-no or a survival outcome.
-        limit: the AUROC (for survival: Harrell's concordance) from which a single feature is named.
+        limit: the AUROC (for survival: Harrell's concordance) from which a single feature is named; by default 0.8, or
+            0.65 for survival, where a single measurement seldom gets that far.
         min_samples: codes that fewer samples (or subjects, or days) have are not judged.
         gate: the share of first records in one year from which a code is called bound to the calendar.
         bundle: the share of a code's days with the outcome from which it is called recorded together.
@@ -162,6 +168,8 @@ def cohort_leaks(
     task = cohort.task(label)
     if task.kind not in {"binary", "survival"}:
         raise SchemaError(f"The report is for yes-or-no and survival outcomes; this task is {task.kind}.")
+    if limit is None:
+        limit = 0.8 if task.kind == "binary" else 0.65
     timelines = cohort.timelines(task)
     labels = timelines.labels()
     samples = timelines.all()
