@@ -7,14 +7,20 @@ arXiv:0909.4061). A node's squared length is the share of its type's relations i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float32
+from scipy.sparse.linalg import LinearOperator
 
 from medgraph.data.graph import KnowledgeGraph
-from medgraph.data.schema import NodeType
+from medgraph.data.schema import EdgeType, NodeType
+from medgraph.stores.access import RandomAccess, inverse
 
-__all__ = ["spectral_vectors"]
+__all__ = ["spectral_vectors", "streamed_spectral_vectors"]
+
+_EDGES = 1 << 20  # streamed at once
 
 _POWERS, _SPARE = 4, 8  # of the randomised SVD: power iterations, and dimensions more than asked for
 
@@ -56,10 +62,82 @@ def _neighbourhoods(graph: KnowledgeGraph, node_type: NodeType) -> list[sp.csr_m
     return found
 
 
-def _left_factor(matrix: sp.csr_matrix, size: int, generator: np.random.Generator) -> Float32[np.ndarray, "rows rank"]:
+def streamed_spectral_vectors(
+    access: RandomAccess, node_type: NodeType, size: int, seed: int = 0
+) -> Float32[np.ndarray, "rows size"]:
+    """The same for one node type of a graph in a store, some edges at a time.
+
+    Edges are read ten times; in memory are some vectors for each node. An edge that stands twice counts twice in the
+    length of a row.
+    """
+    vectors = np.zeros((access.counts[node_type], size), dtype=np.float32)
+    blocks = [_Rows(access, one) for one in access.relations if one.target == node_type and access.num_edges(one)]
+    if blocks:
+        ends = np.cumsum([0, *(block.weights.size for block in blocks)])
+        scale = np.float32(len(blocks) ** -0.5)
+
+        def times(x: Float32[np.ndarray, "columns k"]) -> Float32[np.ndarray, "rows k"]:
+            x = x.reshape(int(ends[-1]), -1)
+            result: Float32[np.ndarray, "rows k"] = scale * sum(
+                block.times(x[start:stop]) for block, start, stop in zip(blocks, ends[:-1], ends[1:], strict=True)
+            )
+            return result
+
+        def back(y: Float32[np.ndarray, "rows k"]) -> Float32[np.ndarray, "columns k"]:
+            return scale * np.concatenate([block.back(y) for block in blocks])
+
+        matrix = LinearOperator((len(vectors), int(ends[-1])), matvec=times, matmat=times, rmatmat=back)
+        factor = _left_factor(matrix, size, np.random.default_rng(seed))
+        vectors[:, : factor.shape[1]] = factor
+    return vectors
+
+
+class _Rows:
+    """One of `_neighbourhoods`, never all in memory."""
+
+    def __init__(self, access: RandomAccess, relation: EdgeType) -> None:
+        self.access, self.relation = access, relation
+        rows, back = access.counts[relation.target], inverse(relation)
+        stored, turned = access.stored(relation)
+        if turned or stored in access.schema.symmetric:
+            back = stored
+        degrees = np.diff(access.bounds(back))
+        self.weights = np.log1p(rows / np.maximum(degrees, 1)).astype(np.float32)
+        self.lengths = np.ones(rows, dtype=np.float32)
+        for own, part in self.parts():
+            part.data **= 2
+            self.lengths[own] = np.sqrt(np.asarray(part.sum(axis=1)).ravel())
+        self.lengths[self.lengths == 0] = 1
+
+    def parts(self) -> Iterator[tuple[slice, sp.csr_matrix]]:
+        bounds = self.access.bounds(self.relation)
+        start, rows = 0, bounds.size - 1
+        while start < rows:
+            stop = max(start + 1, int(np.searchsorted(bounds, bounds[start] + _EDGES, side="right")) - 1)
+            source = self.access.sources(self.relation, np.arange(bounds[start], bounds[stop]))
+            pointers = np.asarray(bounds[start : stop + 1]) - bounds[start]
+            part = sp.csr_matrix((self.weights[source], source, pointers), shape=(stop - start, self.weights.size))
+            yield slice(start, stop), part
+            start = stop
+
+    def times(self, x: Float32[np.ndarray, "columns k"]) -> Float32[np.ndarray, "rows k"]:
+        found = np.concatenate([part @ x for _, part in self.parts()])
+        result: Float32[np.ndarray, "rows k"] = found / self.lengths[:, None]
+        return result
+
+    def back(self, y: Float32[np.ndarray, "rows k"]) -> Float32[np.ndarray, "columns k"]:
+        result = np.zeros((self.weights.size, y.shape[1]), dtype=np.float32)
+        for own, part in self.parts():
+            result += part.T @ (y[own] / self.lengths[own, None])
+        return result
+
+
+def _left_factor(
+    matrix: sp.csr_matrix | LinearOperator, size: int, generator: np.random.Generator
+) -> Float32[np.ndarray, "rows rank"]:
     """U S of the truncated SVD; each column's sign is fixed by its largest entry."""
     rank = min(size + _SPARE, *matrix.shape)
-    transposed = matrix.T.tocsr()
+    transposed = matrix.T.tocsr() if sp.issparse(matrix) else matrix.T
     basis = matrix @ generator.standard_normal((matrix.shape[1], rank), dtype=np.float32)
     for _ in range(_POWERS):
         basis = matrix @ (transposed @ np.linalg.qr(basis)[0])

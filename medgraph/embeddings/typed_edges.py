@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -103,6 +103,33 @@ class TypedEdges:
             if number not in symmetric:
                 inverse.append(Relation(relation.source, relation.target, relation.by_source, relation.by_target))
         self.relations: tuple[Relation, ...] = self._weighted((*forward, *inverse), None)
+
+    @classmethod
+    def sent(
+        cls,
+        relations: Sequence[tuple[Int64[np.ndarray, " _"], Int64[np.ndarray, " _"]]],
+        num_nodes: int,
+        num_types: int,
+        normalisation: Normalisation | None = None,
+    ) -> TypedEdges:
+        """Edges that send one way only, as neighbour sampling draws them: (sources, targets) for each relation.
+
+        Args:
+            relations: of every relation in order, the inverses too.
+            num_nodes: how many nodes there are.
+            num_types: how many edge types there are.
+            normalisation: the weights of edges, by degrees among these edges.
+        """
+        result = object.__new__(cls)
+        starts = np.cumsum([0, *(source.size for source, _ in relations)])
+        result.num_nodes, result.num_types, result.num_edges = num_nodes, num_types, int(starts[-1])
+        result.normalisation = normalisation or Normalisation()
+        lists = tuple(
+            _relation(source, target, start + np.arange(source.size))
+            for (source, target), start in zip(relations, starts[:-1].tolist(), strict=True)
+        )
+        result.relations = result._weighted(lists, None)
+        return result
 
     def __len__(self) -> int:
         """How many relations, inverses included?"""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -133,15 +134,21 @@ class VGAE:
         task.module.eval()
         with torch.no_grad():
             mean, log_std = task.module.encode(task.edges)
-        relations = task.module.relations.detach().flatten(1).cpu().numpy()
-        self._graph, self._relations, self._offsets = graph, task.module.relations.detach().cpu(), task.module.offsets
+        return self._keep(graph, task.module, mean, log_std)
+
+    def _keep(
+        self, graph: KnowledgeGraph, module: Encoder, mean: Tensor, log_std: Tensor, origin: Mapping[str, Any] = {}
+    ) -> Self:
+        relations = module.relations.detach().flatten(1).cpu().numpy()
+        self._graph, self._relations, self._offsets = graph, module.relations.detach().cpu(), module.offsets
         self._embedding = Embedding.of_graph(
             graph,
             mean.cpu().numpy(),
             std=log_std.exp().cpu().numpy(),
             relations={str(edge_type): relations[i] for i, edge_type in enumerate(graph.edge_types)},
             metadata={
-                "encoder": "VGAE",
+                "encoder": type(self).__name__,
+                **origin,
                 "parameters": {
                     name: value if isinstance(value, int | float | str) else str(value)
                     for name, value in vars(self).items()
@@ -194,7 +201,7 @@ def _checked(
     return result
 
 
-class _Encoder(nn.Module):
+class Encoder(nn.Module):
     """q(z|X, A), and the decoder's tensors. Nodes by global index, node types in blocks."""
 
     def __init__(
@@ -232,9 +239,17 @@ class _Encoder(nn.Module):
     def encode(self, edges: TypedEdges) -> tuple[Tensor, Tensor]:
         """Mean and logarithm of the standard deviation of every node."""
         x = torch.cat([self.inputs[name] @ self.entries[name] for name in self.inputs])
-        for layer, norm in zip(self.layers, self.norms, strict=True):
-            sent = functional.dropout(x, self.dropout, self.training)
-            x = x + functional.relu(norm(layer(sent, edges)))
+        for number in range(len(self.layers)):
+            x = self.step(number, x, edges)
+        return self.posterior(x)
+
+    def step(self, number: int, x: Tensor, edges: TypedEdges) -> Tensor:
+        """The vectors after one layer."""
+        sent = functional.dropout(x, self.dropout, self.training)
+        return x + functional.relu(self.norms[number](self.layers[number](sent, edges)))
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and logarithm of the standard deviation, from the vectors after the last layer."""
         return x @ self.mean, self.log_std(x).clamp(-7, 3)
 
 
@@ -263,7 +278,7 @@ class _Fitting(Task):
         for name in graph.node_types:
             own = slice(graph.offsets[name], graph.offsets[name] + graph.nodes[name].num_rows)
             inputs[name] = torch.from_numpy(given[name] if name in given else start[own].copy())
-        self.module = _Encoder(
+        self.module = Encoder(
             model,
             inputs,
             {name: name in given for name in inputs},
