@@ -17,18 +17,11 @@ from medgraph.stores.cypher import check_reading, label, plain_parameters
 from medgraph.stores.neo4j.accepting import accept
 from medgraph.stores.neo4j.address import Address
 from medgraph.stores.neo4j.answers import to_table
+from medgraph.stores.neo4j.attached import Attached
 from medgraph.stores.neo4j.connection import Connection, Credentials, ServerInfo
 from medgraph.stores.neo4j.layout import Manifest
 from medgraph.stores.neo4j.names import search_names
 from medgraph.stores.neo4j.reading import read_graph
-from medgraph.stores.neo4j.vectors import (
-    StoredEmbedding,
-    Vectors,
-    list_embeddings,
-    most_similar,
-    remove_embedding,
-    write_embedding,
-)
 from medgraph.stores.neo4j.writing import Writer, load_manifest
 
 __all__ = ["Neo4jStore"]
@@ -36,7 +29,7 @@ __all__ = ["Neo4jStore"]
 _READS = 3  # how often a read starts again because a writer replaced the graph under it
 
 
-class Neo4jStore:
+class Neo4jStore(Attached):
     """A graph in a Neo4j database. See `GraphStore` for what it does.
 
     Answers are of the graph that is stored now, whoever wrote it: a server has no snapshots for its readers. Only
@@ -219,39 +212,6 @@ class Neo4jStore:
         if topn < 1:
             raise SchemaError(f"topn is {topn!r}; expected at least 1.")
         return search_names(self._connection, manifest, text, topn, node_type)
-
-    def write_embedding(self, emb: Vectors, name: str = "skipgram") -> StoredEmbedding:
-        """Put the vectors of `emb` on the nodes, and index them; nothing changes if they are there already.
-
-        Raises:
-            UnknownIdentifierError: ids that are not in the graph, with how many of each node type.
-            SchemaError: no name, no embedding, or vectors that cannot be indexed.
-        """
-        with self._writing() as (writer, manifest):
-            return write_embedding(self._connection, writer, manifest, emb, name)
-
-    def embeddings(self) -> list[StoredEmbedding]:
-        """Which embeddings are on the nodes?"""
-        self._check_stored()
-        return list_embeddings(self._connection)
-
-    def remove_embedding(self, name: str) -> None:
-        """Take an embedding off the nodes. Raises StoreError if there is none of that name."""
-        with self._writing() as (writer, manifest):
-            remove_embedding(self._connection, writer, manifest, name)
-
-    def most_similar(
-        self, id: str, topn: int = 10, node_type: NodeType | None = None, embedding: str = "skipgram"
-    ) -> list[tuple[str, float]]:
-        """Which ids lie nearest to `id`, by cosine? As `Embedding.most_similar`, from the index of the database.
-
-        Raises:
-            StoreError: no embedding of that name.
-            SchemaError: a node type that has no vectors in it.
-            UnknownIdentifierError: an id that has no vector in it.
-        """
-        self._check_stored()
-        return most_similar(self._connection, id, topn, node_type, embedding)
 
     def close(self) -> None:
         """Let go of connections. May be called twice."""

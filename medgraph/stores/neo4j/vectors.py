@@ -28,7 +28,7 @@ from medgraph.stores.neo4j.writing import Writer
 __all__ = ["StoredEmbedding", "Vectors", "list_embeddings", "most_similar", "remove_embedding", "write_embedding"]
 
 _BATCH = 2_000  # vectors of a first batch
-_CANDIDATES = 100  # at least so many are kept in a search, however few are asked for: for recall
+_CANDIDATES = 3_000  # that a search keeps at least, over all indexes; fewer lose recall where vectors are much alike
 _LARGEST = 4096  # dimensions that a Neo4j index takes
 _PATIENCE = 1800.0  # seconds for an index to fill
 _Found = list[tuple[str, float]]
@@ -146,14 +146,17 @@ def most_similar(connection: Connection, id: str, topn: int, node_type: NodeType
         known = sorted(stored.counts)
         raise SchemaError(f"{node_type!r} has no vectors in {name!r}; these have: {known}.{nearest(node_type, known)}")
     asked = [*stored.counts] if node_type is None else [node_type]
+    vector = f"q.{_property(name)}"
     found = connection.read(
-        f"MATCH (q:{'|'.join(map(label, stored.counts))} {{id: $id}}) WHERE q.{_property(name)} IS NOT NULL "
-        "UNWIND $indexes AS index "
-        f"CALL db.index.vector.queryNodes(index, $count, q.{_property(name)}) YIELD node, score WHERE node <> q "
+        f"MATCH (q:{'|'.join(map(label, stored.counts))} {{id: $id}}) WHERE {vector} IS NOT NULL "
+        "UNWIND $indexes AS index CALL (q, index) { "
+        f"CALL db.index.vector.queryNodes(index, $candidates, {vector}) YIELD node, score "
+        "WITH node, score ORDER BY score DESC LIMIT $count WHERE node <> q RETURN node, score } "
         f"RETURN q.{ROW}, collect(node.id), collect(node.{ROW}), collect(score)",
         id=str(id),
         indexes=[_index_name(name, one) for one in asked],
-        count=max(topn + 1, _CANDIDATES),
+        count=max(topn, 0) + 1,
+        candidates=max(topn + 1, _CANDIDATES // len(asked)),
     ) if stored.counts else []  # fmt: skip
     if not found:
         raise _without_vector(connection, stored, id)

@@ -217,12 +217,12 @@ class Writer:
         """Say that this writer is alive, where its work is done by the server."""
         self._lease.beat()
 
-    def remove(self, cypher: str) -> None:
+    def remove(self, cypher: str, **parameters: Any) -> None:
         """Run `cypher`, which removes at most `$size` things and returns their number, until none is left."""
         size = _REMOVED
         while True:
             try:
-                if not self._lease.held(cypher, size=size)[0][0]:
+                if not self._lease.held(cypher, size=size, **parameters)[0][0]:
                     self._lease.check()
                     return
             except TooLargeError:
