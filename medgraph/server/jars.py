@@ -18,7 +18,6 @@ from medgraph.loading import cache_folder, fetch, sha256_of
 
 __all__ = ["VERSIONS", "Jar", "Release", "collect", "maven_mirrors", "release"]
 
-_CENTRAL = ("https://repo1.maven.org/maven2", "https://repo.maven.apache.org/maven2")
 _AT_ONCE = 8
 
 
@@ -81,8 +80,14 @@ def jars_of(version: str) -> list[Jar]:
 
 
 def maven_mirrors() -> list[str]:
-    """Where Maven repositories are: $MEDGRAPH_MAVEN (addresses with spaces between), or Maven Central."""
-    return [url.rstrip("/") for url in os.environ.get("MEDGRAPH_MAVEN", "").split()] or list(_CENTRAL)
+    """Where Maven repositories are: $MEDGRAPH_MAVEN (addresses, spaces between), or Maven Central as jgo knows it."""
+    if given := os.environ.get("MEDGRAPH_MAVEN", "").split():
+        return [url.rstrip("/") for url in given]
+    try:
+        from jgo.constants import MAVEN_CENTRAL_URL
+    except ImportError:
+        return []
+    return [str(MAVEN_CENTRAL_URL).rstrip("/")]
 
 
 def collect(
@@ -107,7 +112,7 @@ def collect(
         wait: seconds before the second round.
 
     Raises:
-        StoreUnavailableError: a jar is missing from `path` or differs there.
+        StoreUnavailableError: a jar is missing from `path` or differs there, or no repository is known.
         ChecksumError: no mirror has a jar with the pinned hash.
         LoaderError: no mirror could be reached, or the cache cannot be written.
     """
@@ -122,6 +127,11 @@ def collect(
         if not target.exists() and (kept := _in_maven(jar)) is not None:
             with atomic_file(target) as part:
                 shutil.copyfile(kept, part)
+        if not addresses and not target.exists():
+            raise StoreUnavailableError(
+                f"Neo4j {version} is not on this machine yet, and nothing says where to download it: install medgraph "
+                "with the extra neo4j-server, or set MEDGRAPH_MAVEN to the address of a Maven repository."
+            )
         urls = [f"{address}/{jar.path}" for address in addresses]
         return fetch(urls, jar.sha256, jar.name, folder, retries, wait, progress=False)
 

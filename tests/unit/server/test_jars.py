@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -183,3 +184,18 @@ def test_the_pinned_lists_are_whole(version: str) -> None:
 def test_another_version_is_refused() -> None:
     with pytest.raises(StoreUnavailableError, match=r"no Neo4j '5\.26\.3' .* Nearest: 5\.26\.30"):
         jars.release("5.26.3")
+
+
+def test_no_address_is_needed_where_every_jar_is_and_else_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDGRAPH_CACHE", str(tmp_path))
+    monkeypatch.delenv("MEDGRAPH_MAVEN", raising=False)
+    monkeypatch.setitem(sys.modules, "jgo.constants", None)
+    assert maven_mirrors() == []
+    jar = Jar("a/b/1/b-1.jar", hashlib.sha256(b"b").hexdigest(), 1)
+    with pytest.raises(StoreUnavailableError, match="MEDGRAPH_MAVEN"):
+        collect("5.26.30", jars=[jar])
+    kept = tmp_path / "neo4j" / "5.26.30" / jar.name
+    kept.write_bytes(b"b")
+    assert collect("5.26.30", jars=[jar]) == [kept]
