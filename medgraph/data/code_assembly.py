@@ -65,13 +65,15 @@ class CodeAssembly:
 
     def add_nodes(self, node_type: str, table: pa.Table, **values: Any) -> None:
         """Every row of a table with `id` and other columns."""
-        for row in table.to_pylist():
-            self.node(node_type, row.pop("id"), **row, **values)
+        names = [name for name in table.column_names if name != "id"]
+        columns = [table[name].to_pylist() for name in names]
+        for id_, *cells in zip(table["id"].to_pylist(), *columns, strict=True):
+            self.node(node_type, id_, **dict(zip(names, cells, strict=True)), **values)
 
     def edge(self, edge_type: EdgeType, source: str, target: str, stated_by: str, *properties: Any) -> None:
         """One edge; ends that are not there are made. One that is there with the same properties gets a source more."""
-        self.node(edge_type.source, source)
-        self.node(edge_type.target, target)
+        self.nodes.setdefault(edge_type.source, {}).setdefault(source, {})
+        self.nodes.setdefault(edge_type.target, {}).setdefault(target, {})
         key = (source, target, *properties)
         self.edges.setdefault(edge_type, {}).setdefault(key, {}).setdefault(stated_by)
 

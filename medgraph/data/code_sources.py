@@ -151,7 +151,7 @@ def find_sources(path: Path) -> CodeSources:
     """
     if not path.exists():
         raise LoaderError(f"{path}: there is no such file or folder.")
-    there: Iterable[Path] = sorted(path.iterdir()) if path.is_dir() else (path,)
+    there: Iterable[Path] = sorted(filter(Path.is_file, path.iterdir())) if path.is_dir() else (path,)
     found: dict[str, list[Path]] = {}
     unknown = 0
     for file in there:

@@ -64,7 +64,7 @@ def code_graph(sources: CodeSources) -> KnowledgeGraph:
     _add_categories(codes, sources)
     if "diseases" in sources.files or "disease_xrefs" in sources.files:
         add_diseases(codes, sources)
-    _add_hierarchy(codes, current)
+    _add_hierarchy(codes, current, sources.tabular is not None)
     add_drugs(codes, sources)
     codes.provenance = sources.provenance()
     if not codes.nodes:
@@ -158,7 +158,7 @@ def _add_categories(codes: CodeAssembly, sources: CodeSources) -> None:
             codes.add_nodes("Diagnosis", group_files.read_chronic(path, prefix))
 
 
-def _add_hierarchy(codes: CodeAssembly, current: dict[str, set[str]]) -> None:
+def _add_hierarchy(codes: CodeAssembly, current: dict[str, set[str]], tabular: bool) -> None:
     """Links up by the codes themselves where no list gives them, and every code's status."""
     diagnoses, procedures = codes.nodes.get("Diagnosis", {}), codes.nodes.get("Procedure", {})
     has_parent = {key[0] for key in codes.edges.get(IS_A["Diagnosis"], {})}
@@ -172,7 +172,7 @@ def _add_hierarchy(codes: CodeAssembly, current: dict[str, set[str]]) -> None:
             below: str | None = start
             while below is not None and below not in has_parent and "-" not in below:
                 has_parent.add(below)
-                above = _above(below, known=nodes if prefix == "ICD10CM" else None)
+                above = _above(below, known=nodes if prefix == "ICD10CM" and tabular else None)
                 if above is not None:
                     codes.node(node_type, above, kind="code")
                 elif node_type == "Diagnosis" and prefix == "ICD9CM":
@@ -194,12 +194,13 @@ def _add_hierarchy(codes: CodeAssembly, current: dict[str, set[str]]) -> None:
 
 
 def _above(id_: str, known: Iterable[str] | None) -> str | None:
-    """The code with one character less; with `known`, the longest beginning among those, placeholders X left out."""
+    """The code with one character less, and without the X that only fill up to a seventh; or the longest `known`."""
     head, point, tail = id_.partition(".")
     if not point:
         return None
+    full = len(tail) == 4
     while tail:
-        tail = tail[:-1]
+        tail = tail[:-1].rstrip("X") if full and known is None else tail[:-1]
         above = f"{head}.{tail}" if tail else head
         if known is None or above in known:
             return above

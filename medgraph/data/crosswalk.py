@@ -12,9 +12,9 @@ import pyarrow as pa
 from medgraph.data.code_routes import Link, Routes, node_type_of, vocabularies_of
 from medgraph.data.code_systems import bundled_codes
 from medgraph.data.graph import KnowledgeGraph
-from medgraph.data.icd import read_icd
-from medgraph.data.identifiers import normalise
-from medgraph.errors import MalformedInputError, SchemaError, UnknownIdentifierError, nearest
+from medgraph.data.icd import read_icd_column
+from medgraph.data.identifiers import normalise_column
+from medgraph.errors import SchemaError, UnknownIdentifierError, nearest
 
 if TYPE_CHECKING:
     import datetime
@@ -85,21 +85,25 @@ def crosswalk(
     graph = bundled_codes() if graph is None else graph
     target = _vocabulary(to, graph)
     routes = Routes(graph, noisy)
-    given = [codes] if isinstance(codes, str) else list(codes)
-    read: dict[str, str | None] = {code: _read(code, vocabulary, on) for code in dict.fromkeys(map(str, given))}
+    given = [codes] if isinstance(codes, str) else list(dict.fromkeys(map(str, codes)))
+    read = _read(given, vocabulary, on)
     sources = list(dict.fromkeys(routes.current(id_) for id_ in read.values() if id_ is not None))
     links = routes.follow(sources, target)
     if within is not None:
         wanted = within.ids if isinstance(within, KnowledgeGraph) else tuple(within)
         links = routes.within(links, [id_ for id_ in wanted if id_.startswith(f"{target}:")], node_type_of(target))
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for code, id_ in read.items():
         source = None if id_ is None else routes.current(id_)
         found = links.get(source, []) if source is not None else []
         fate = _fate(source, found, routes, target)
-        rows += [_row(code, source, link, fate, graph) for link in found or (None,)]
-    table = pa.Table.from_pylist(rows, _TABLE)
-    return Crosswalk(table, target)
+        for link in found:
+            name = graph.name(link.target) if link.target in graph else None
+            rows.append((code, source, link[0], name, fate, *link[1:]))
+        if not found:
+            rows.append((code, source, None, None, fate, *(None for _ in Link._fields[1:])))
+    columns = zip(*rows, strict=True) if rows else ([] for _ in _TABLE)
+    return Crosswalk(pa.table([pa.array(c, f.type) for c, f in zip(columns, _TABLE, strict=True)], _TABLE), target)
 
 
 @dataclass(frozen=True, repr=False)
@@ -205,16 +209,13 @@ def _vocabulary(to: str, graph: KnowledgeGraph) -> str:
     raise SchemaError(f"{to!r} is no vocabulary of these codes; there are {', '.join(known)}.{hint}")
 
 
-def _read(code: str, vocabulary: str | None, on: datetime.date | str | None) -> str | None:
-    """The code's CURIE; None where it cannot be read."""
-    try:
-        if vocabulary is not None:
-            return normalise(code, vocabulary)
-        if ":" in code and "//" not in code:
-            return normalise(code)
-        return read_icd(code, on)
-    except MalformedInputError:
-        return None
+def _read(codes: list[str], vocabulary: str | None, on: datetime.date | str | None) -> dict[str, str | None]:
+    """Each code's CURIE; None where it cannot be read."""
+    bare = [code for code in codes if vocabulary is None and (":" not in code or "//" in code)]
+    found: dict[str, str | None] = dict(zip(bare, read_icd_column(bare, on).to_pylist(), strict=True))
+    rest = [code for code in codes if code not in found]
+    found.update(zip(rest, normalise_column(pa.array(rest, pa.string()), vocabulary).to_pylist(), strict=True))
+    return {code: found[code] for code in codes}
 
 
 def _fate(source: str | None, links: Sequence[Link], routes: Routes, to: str) -> str:
@@ -227,12 +228,3 @@ def _fate(source: str | None, links: Sequence[Link], routes: Routes, to: str) ->
     if len({link.target for link in links}) > 1:
         return "many"
     return "approximate" if all(link.approximate for link in links) else "one"
-
-
-def _row(
-    code: str, source: str | None, link: Link | None, fate: str, graph: KnowledgeGraph
-) -> dict[str, str | int | bool | None]:
-    row: dict[str, str | int | bool | None] = {"given": code, "source": source, "fate": fate}
-    if link is None:
-        return row
-    return {**row, **link._asdict(), "name": graph.name(link.target) if link.target in graph else None}

@@ -133,10 +133,12 @@ def read_chronic(path: Path, prefix: str) -> pa.Table:
     revised = prefix == "ICD10CM"
     wanted = ["ICD-10-CM CODE", "CHRONIC"] if revised else ["ICD-9-CM CODE", "CATEGORY DESCRIPTION", "BODY SYSTEM"]
     lines, (codes, flags, *system) = file.columns(wanted)
-    if row := next((i for i, flag in enumerate(flags) if flag not in {"0", "1", "9"}), None):
-        raise file.fault(f"chronic flag {flags[row][:30]!r}, expected 0, 1 or 9.", lines[row])
-    if system and (row := next((i for i, cell in enumerate(system[0]) if not re.fullmatch(r"[0-9]{1,2}", cell)), None)):
-        raise file.fault(f"body system {system[0][row][:30]!r}, expected a number.", lines[row])
+    for number, flag in zip(lines, flags, strict=True):
+        if flag not in {"0", "1", "9"}:
+            raise file.fault(f"chronic flag {flag[:30]!r}, expected 0, 1 or 9.", number)
+    for number, cell in zip(lines, system[0] if system else (), strict=bool(system)):
+        if not re.fullmatch(r"[0-9]{1,2}", cell):
+            raise file.fault(f"body system {cell[:30]!r}, expected a number.", number)
     return pa.table(
         {
             "id": file.curies(codes, lines, prefix),

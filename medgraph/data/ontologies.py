@@ -172,13 +172,14 @@ def read_diseases(file: Path) -> DiseaseTerms:
         xrefs.extend((id_, xref.split(" ", 1)[0]) for xref in stanza.get("xref", []))
         synonyms = [_quoted(line) for line in stanza.get("synonym", []) if re.search(r'" EXACT\b', line)]
         nodes[id_] = {"id": id_, "name": names[0], "synonyms": synonyms, "alt_ids": stanza.get("alt_id", [])}
-    version = re.search(r"^(?:data-version: .*?|date: )([0-9][0-9-]*(?::[0-9:]+)?)", text, re.MULTILINE)
+    version = re.search(r"^data-version: .*?([0-9][0-9-]*)", text, re.MULTILINE)
+    date = re.search(r"^date: ([0-9]{2}):([0-9]{2}):([0-9]{4})", text, re.MULTILINE)
     strings = [("synonyms", pa.list_(pa.string())), ("alt_ids", pa.list_(pa.string()))]
     return DiseaseTerms(
         pa.Table.from_pylist(list(nodes.values()), pa.schema([("id", pa.string()), ("name", pa.string()), *strings])),
         _pairs(parents, "source", "target"),
         _pairs(xrefs, "id", "xref"),
-        version[1] if version else "",
+        version[1] if version else f"{date[3]}-{date[2]}-{date[1]}" if date else "",
         obsolete,
     )
 

@@ -8,8 +8,7 @@ import io
 import json
 import re
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +67,64 @@ HETNET_JSON = json.dumps(
     indent=2,
 ).encode()
 
+CODES = {  # as their publishers write them, in small
+    "icd9dx2015.csv": b"""dgns_cd,longdesc,shortdesc,version,fyear
+"0010","Cholera due to vibrio cholerae","Cholera d/t vib cholerae",32,2015
+"11501","Histoplasma capsulatum meningitis","Histoplasm meningitis",32,2015
+"E8700","Accidental cut, puncture","Acc cut/hem in surgery",32,2015
+""",
+    "CMS32_DESC_LONG_SG.txt": b"3605 Multiple vessel angioplasty\n0001 Ultrasound of vessels\n",
+    "icd9Tree.txt": b"1.  INFECTIOUS\n\tIntestinal infectious diseases (001-009)\n\t\t(001) Cholera\n",
+    "icd10cm-codes-2024.txt": b"A000    Cholera due to Vibrio cholerae 01\nB394    Histoplasmosis\n",
+    "2018_I9gem.txt": b"0010  A000    00000\n11501 B394    10111\n11501 G02     10112\nE8700 NoDx    11000\n",
+    "icd10cmtoicd9gem.csv": b""""icd10cm","icd9cm","flags","approximate","no_map","combination","scenario","choice_list"
+"A000","0010","00000",0,0,0,0,0
+"R402130","NoDx","11000",1,1,0,0,0
+""",
+    "CCS-SingleDiagnosisGrouper.txt": b"Appendix A\n\n135  Intestinal\n     0010 0011\n4  Mycoses\n     11501\n",
+    "ccs_multi_dx_tool_2015.csv": b"""'ICD-9-CM CODE','CCS LVL 1','CCS LVL 1 LABEL','CCS LVL 2','CCS LVL 2 LABEL',\
+'CCS LVL 3','CCS LVL 3 LABEL','CCS LVL 4','CCS LVL 4 LABEL'
+'0010 ','9',"Digestive",'9.1',"Intestinal infection [135.]",' '," ",' '," "
+""",
+    "icd10_dx_cat1.json": b'{"A000": "DIG001", "B394": "INF004"}',
+    "cci2015.csv": b"""'ICD-9-CM CODE','ICD-9-CM CODE DESCRIPTION','CATEGORY DESCRIPTION','BODY SYSTEM'
+'0010 ',"CHOLERA, VIB",'0','1'
+""",
+    "CCIR_v2023-1.csv": b"""Chronic Condition Indicator Refined v2023.1,,
+'ICD-10-CM CODE','ICD-10-CM CODE DESCRIPTION','CHRONIC INDICATOR'
+'A000',"Cholera due to Vibrio cholerae 01, biovar cholerae",9
+""",
+}
+DISEASES_AND_DRUGS = {
+    "doid.obo": b"""format-version: 1.2
+data-version: doid/releases/2026-01-01/doid.obo
+
+[Term]
+id: DOID:1498
+name: cholera
+alt_id: DOID:99
+xref: ICD9CM:001
+xref: UMLS_CUI:C0008354
+xref: SNOMEDCT_US_2025_09_01:63650001
+is_a: DOID:4 ! disease
+
+[Term]
+id: DOID:4
+name: disease
+synonym: "illness" EXACT []
+""",
+    "doid_xrefs.tsv": b'id\tlabel\txref\n"DOID:1498"\t"cholera"\t"ICD10CM:A00.1"\nDOID:99\told\tICD10CM:A00\n',
+    "my_atc_2026.csv": b"atc_code,atc_name,ddd\nA,ALIMENTARY,NA\nA10BA02,metformin,2\nA10BA02,metformin,3\n",
+    "drugbank.tsv": b"drugbank_id\tname\tatc_codes\tinchikey\nDB00331\tMetformin\tA10BA02|A10BD02\tInChIKey=X\n",
+    "RXNCONSO.RRF": b"""6809|ENG||||||||||RXNORM|IN|6809|metformin||N|4096|
+861007|ENG||||||||||RXNORM|SCD|861007|metformin 500 MG Oral Tablet||N|4096|
+6809|ENG||||||||||ATC|RXN_IN|A10BA02|metformin||N|4096|
+6809|ENG||||||||||DRUGBANK|IN|DB00331|Metformin||N|4096|
+""",
+    "RXNREL.RRF": b"6809||CUI|RO|861007||CUI|has_ingredient|||RXNORM|RXNORM|||N|4096|\n",
+    "RXNSAT.RRF": b"861007|||||||AT1|NDC|RXNORM|00378718501|N|4096|\n",
+}
+
 
 def as_json_lines(table: bytes) -> bytes:
     header, *rows = [line.split("\t") for line in table.decode().splitlines()]
@@ -87,11 +144,11 @@ class Form:
 
     loader: str
     files: dict[str, bytes]
-    compress: Callable[[bytes], bytes] | None = None
+    options: dict[str, object] = field(default_factory=dict)
 
     def load(self, folder: Path) -> KnowledgeGraph:
         path = folder / next(iter(self.files)) if len(self.files) == 1 else folder
-        return loading.load(self.loader, path=path)
+        return loading.load(self.loader, path=path, **self.options)
 
     def write(self, folder: Path, changed: dict[str, bytes] | None = None) -> Path:
         for name, content in {**self.files, **(changed or {})}.items():
@@ -116,6 +173,8 @@ FORMS = {
         "kgx", {"nodes.tsv.gz": gzip.compress(KGX_NODES, **GZIP), "edges.tsv.gz": gzip.compress(KGX_EDGES, **GZIP)}
     ),
     "kgx JSON lines": Form("kgx", {"nodes.jsonl": as_json_lines(KGX_NODES), "edges.jsonl": as_json_lines(KGX_EDGES)}),
+    "clinical codes": Form("clinical_codes", CODES, {"bundled": False}),
+    "clinical codes of diseases and drugs": Form("clinical_codes", DISEASES_AND_DRUGS, {"bundled": False}),
     "kgx Parquet": Form("kgx", {"nodes.parquet": as_parquet(KGX_NODES), "edges.parquet": as_parquet(KGX_EDGES)}),
 }
 
