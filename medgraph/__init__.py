@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from medgraph.heads.repurposing.path_counts import BoostedPathCounts, MetapathCounts
     from medgraph.heads.repurposing.predictor import LinkPredictor
     from medgraph.heads.repurposing.vectors import VectorKernel, VectorNeighbour, VectorRidge
+    from medgraph.heads.risk.cnn import Deepr
     from medgraph.heads.risk.lstm import VisitGRU, VisitLSTM
     from medgraph.loading import list_loaders, load
     from medgraph.stores import open_store
@@ -43,6 +44,7 @@ _HOME = {
     "Bilinear": "medgraph.embeddings.decoders",
     "BoostedPathCounts": "medgraph.heads.repurposing.path_counts",
     "ComplEx": "medgraph.embeddings.decoders",
+    "Deepr": "medgraph.heads.risk.cnn",
     "DegreePrior": "medgraph.heads.repurposing.baselines",
     "DistMult": "medgraph.embeddings.decoders",
     "EdgeSplit": "medgraph.evaluation.splits",
@@ -88,6 +90,7 @@ __all__ = [
     "Bilinear",
     "BoostedPathCounts",
     "ComplEx",
+    "Deepr",
     "DegreePrior",
     "DistMult",
     "EdgeSplit",

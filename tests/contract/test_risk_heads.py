@@ -22,6 +22,7 @@ from medgraph.heads.risk.tensors import Batch
 
 # A new head is one row: its class, and what makes it small.
 HEADS = {
+    "Deepr": {"filters": 16},
     "VisitLSTM": {"hidden_size": 8},
     "VisitGRU": {"hidden_size": 8},
 }
