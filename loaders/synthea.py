@@ -145,10 +145,13 @@ def _coded(
     table: PatientTable, what: str, prefix: str, known: tuple[pa.Array, pa.Table], out: EventCollector, ends: bool
 ) -> None:
     people, visits = known
-    for batch in table.batches(["start", "patient", "encounter", "code"], ["stop", "description"]):
+    start = "date" if "date" in table.columns() else "start"  # immunizations
+    for batch in table.batches([start, "patient", "encounter", "code"], ["stop", "description", "system"]):
         column = {name: batch[name].combine_chunks() for name in batch.column_names}
-        time, visit = _placed(column["start"], column["encounter"], visits, table, out)
+        time, visit = _placed(column[start], column["encounter"], visits, table, out)
         subject, codes = _subject(column["patient"], people), _codes(column["code"], prefix)
+        drug = pc.fill_null(pc.match_substring(column["system"], "rxnorm", ignore_case=True), False)
+        codes = pc.if_else(drug, _codes(column["code"], "RXNORM"), codes)  # allergies are of either kind
         out.add(subject, time, codes, what, visit=visit)
         out.describe(codes, column["description"])
         if ends and what in {"conditions", "medications"}:
