@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from rich.markup import escape
 
-from medgraph import cli_neo4j, console
+from medgraph import cli_export, cli_neo4j, console
 from medgraph.errors import MedgraphError, SchemaError
 
 __all__ = ["app", "main"]
@@ -21,6 +21,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+app.add_typer(cli_export.app)
 app.add_typer(cli_neo4j.app)
 
 Graph = Annotated[str, typer.Argument(help="A store (a folder, or neo4j://host:7687), or the name of a loader.")]

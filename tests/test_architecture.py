@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = [
     "cli",
+    "cli_export",
     "cli_neo4j",
     "console",
     "demo",

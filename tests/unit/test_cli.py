@@ -25,7 +25,7 @@ from medgraph.stores import open_store
 TREATS, TARGETS = EdgeType("Compound", "treats", "Disease"), EdgeType("Compound", "targets", "Gene")
 ASSOCIATES = EdgeType("Disease", "associates", "Gene")
 VERBS = {"demo", "loaders", "load", "query", "train", "similar", "repurpose", "evaluate", "explain", "explore"}
-VERBS |= {"neo4j up", "neo4j down", "neo4j status"}
+VERBS |= {"neo4j up", "neo4j down", "neo4j status", "export neo4j-admin"}
 COMMAND = [sys.executable, "-c", "import sys; from medgraph.cli import main; sys.argv[0] = 'medgraph'; main()"]
 
 Run = Callable[..., Result]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from typer.testing import CliRunner
 
+from medgraph.cli import app
 from medgraph.data.graph import KnowledgeGraph, Provenance
 from medgraph.data.schema import EdgeType
 from medgraph.errors import SchemaError, StoreError
 from medgraph.server import Neo4jServer
+from medgraph.stores import open_store
 from medgraph.stores.neo4j import Neo4jStore
 from medgraph.stores.neo4j.bulk import export_for_admin
 
@@ -160,3 +164,21 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match="name of a database"):
         export_for_admin(KnowledgeGraph({}), tmp_path / "files", database="a; rm -rf /")
     assert export_for_admin(KnowledgeGraph({}), tmp_path / "empty").num_nodes == 0
+
+
+def test_the_command_line_writes_the_same_files(tmp_path: Path) -> None:
+    graph = KnowledgeGraph({"Disease": pa.table({"id": ["B:0"], "name": ["one"]})})
+    with open_store(tmp_path / "graph") as store:
+        store.write(graph)
+    arguments = ["export", "neo4j-admin", str(tmp_path / "graph"), "--to"]
+    plain = CliRunner().invoke(app, [*arguments, str(tmp_path / "a")])
+    assert plain.exit_code == 0
+    assert "1 nodes and 0 edges" in plain.stdout
+    assert "\nneo4j-admin database import full neo4j --id-type=integer" in plain.stdout
+    told = json.loads(CliRunner().invoke(app, [*arguments, str(tmp_path / "b"), "--json"]).stdout)
+    assert (told["nodes"], told["edges"], told["fingerprint"]) == (1, 0, graph.fingerprint)
+    assert told["command"] == export_for_admin(graph, tmp_path / "c").command
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "c" / path.name).read_bytes()
+    again = CliRunner().invoke(app, [*arguments, str(tmp_path / "b")])
+    assert isinstance(again.exception, StoreError)
