@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from medgraph.embeddings.skipgram_gensim import GensimBackend
     from medgraph.embeddings.skipgram_torch import TorchBackend
     from medgraph.embeddings.vgae import VGAE
+    from medgraph.embeddings.vgae_sampled import SampledVGAE
     from medgraph.embeddings.walks import MetapathWalks, Node2VecWalks, RelationBalancedWalks, UniformWalks
     from medgraph.errors import MedgraphError
     from medgraph.evaluation.protocol import evaluate_links
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from medgraph.heads.risk.lstm import VisitGRU, VisitLSTM
     from medgraph.loading import list_loaders, load
     from medgraph.stores import open_store
+    from medgraph.stores.remote import link_loader, neighbour_loader, remote_backend
 
 __version__ = "0.1.0"
 
@@ -62,6 +64,7 @@ _HOME = {
     "Provenance": "medgraph.data.graph",
     "RelationBalancedWalks": "medgraph.embeddings.walks",
     "Report": "medgraph.evaluation.report",
+    "SampledVGAE": "medgraph.embeddings.vgae_sampled",
     "Schema": "medgraph.data.schema",
     "SharedNeighbours": "medgraph.heads.repurposing.kernels",
     "SkipGram": "medgraph.embeddings.skipgram",
@@ -77,11 +80,14 @@ _HOME = {
     "crosswalk": "medgraph.data.crosswalk",
     "evaluate_links": "medgraph.evaluation.protocol",
     "explain_paths": "medgraph.explain.paths",
+    "link_loader": "medgraph.stores.remote",
     "list_loaders": "medgraph.loading",
     "load": "medgraph.loading",
     "map_embedding": "medgraph.explore.maps",
+    "neighbour_loader": "medgraph.stores.remote",
     "neighbourhood": "medgraph.explore.neighbourhood",
     "open_store": "medgraph.stores",
+    "remote_backend": "medgraph.stores.remote",
     "split_edges": "medgraph.evaluation.splits",
 }
 
@@ -108,6 +114,7 @@ __all__ = [
     "Provenance",
     "RelationBalancedWalks",
     "Report",
+    "SampledVGAE",
     "Schema",
     "SharedNeighbours",
     "SkipGram",
@@ -122,11 +129,14 @@ __all__ = [
     "crosswalk",
     "evaluate_links",
     "explain_paths",
+    "link_loader",
     "list_loaders",
     "load",
     "map_embedding",
+    "neighbour_loader",
     "neighbourhood",
     "open_store",
+    "remote_backend",
     "split_edges",
 ]
 

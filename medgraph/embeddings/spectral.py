@@ -78,9 +78,8 @@ def streamed_spectral_vectors(
 
         def times(x: Float32[np.ndarray, "columns k"]) -> Float32[np.ndarray, "rows k"]:
             x = x.reshape(int(ends[-1]), -1)
-            result: Float32[np.ndarray, "rows k"] = scale * sum(
-                block.times(x[start:stop]) for block, start, stop in zip(blocks, ends[:-1], ends[1:], strict=True)
-            )
+            parts = zip(blocks, ends[:-1], ends[1:], strict=True)
+            result: Float32[np.ndarray, "rows k"] = scale * np.sum([b.times(x[i:j]) for b, i, j in parts], axis=0)
             return result
 
         def back(y: Float32[np.ndarray, "rows k"]) -> Float32[np.ndarray, "columns k"]:
