@@ -84,7 +84,8 @@ def poisoned(cohort: Cohort, label: str | Task) -> tuple[Cohort, GivenLabels]:
     What each subject's samples could not see, because it comes after the last of their prediction times, is gone, and
     nonsense stands in its place: codes that occur nowhere else, with huge values, a day apart. What is fitted on it
     with these labels must come out the same, to the bit; what does not has seen the future. Subjects without a sample
-    have no prediction time and are all nonsense.
+    have no prediction time and are all nonsense. Parts, and the order of subjects in them, stay as they are, and so do
+    shuffled batches as long as a part fits in one block.
 
     Args:
         cohort: whole, split or not.
@@ -99,8 +100,12 @@ def poisoned(cohort: Cohort, label: str | Task) -> tuple[Cohort, GivenLabels]:
     ids, times = given.given.subject_id, given.given.prediction_time
     last = dict(zip(ids.tolist(), times.tolist(), strict=True))  # sorted by time: the last one stays
     names = pa.array(cohort.shards.codes, pa.string())
-    tables = [_poison(events, last, names, task.strict) for events in cohort.events(prefetch=0)]
-    future = Cohort.of(pa.concat_tables(tables), cohort.descriptions, cohort.splits, cohort.tasks, cohort.provenance)
+    tables = []
+    for part in range(len(cohort.shards.parts)):  # parts and the order of subjects stay, so that batches do
+        blocks = cohort.shards.blocks(cohort.chosen, np.array([part]))
+        if made := [_poison(events, last, names, task.strict) for events in blocks]:
+            tables.append(pa.concat_tables(made))
+    future = Cohort.of(tables, cohort.descriptions, cohort.splits, cohort.tasks, cohort.provenance)
     return future.with_tasks(**{label: given}) if isinstance(label, str) else future, given
 
 
@@ -124,4 +129,5 @@ def _poison(events: Events, last: dict[int, int], names: pa.Array, strict: bool)
             "visit_id": np.concatenate([visit, np.full(when.size, -1)]),
         }
     )
-    return table.take(pa.array(np.argsort(table["subject_id"].to_numpy(), kind="stable")))
+    place = np.concatenate([events.subject[seen], np.repeat(np.arange(events.num_subjects), copies)])
+    return table.take(pa.array(np.argsort(place, kind="stable")))
