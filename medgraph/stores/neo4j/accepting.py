@@ -43,9 +43,10 @@ def accept(
         SchemaError: a label or a symmetric edge type that is not there.
         StoreError: what stands there is no graph: all that is wrong, with what to do.
     """
-    writer._clean()
+    writer.clean()
     found = survey(connection, old, node_types, symmetric)
     manifest = found.manifest
+    writer.beat()
     ids = {node_type: _identities(connection, node_type) for node_type in manifest.nodes}
     _check_ids(connection, {node_type: given for node_type, (given, _) in ids.items()})
     _check_indexes(connection, list(manifest.nodes))
@@ -55,6 +56,7 @@ def accept(
         _number(writer, node_type, given, rows, manifest.offsets[node_type])
     for kind in found.exact:
         _forget_exact(connection, writer, manifest, kind)
+    writer.beat()
     graph = gather(connection, manifest)
     for node_type, table in graph.nodes.items():
         _tell_texts(connection, writer, node_type, manifest.offsets[node_type], table)

@@ -12,7 +12,18 @@ from medgraph.data.schema import EdgeType, NodeType, check_label
 from medgraph.errors import SchemaError, StoreError, nearest
 from medgraph.stores.cypher import edge_pattern, label, property_name
 from medgraph.stores.neo4j.connection import Connection
-from medgraph.stores.neo4j.layout import BOOKKEEPING, EXACT, RETIRED, ROW, STAGED, TEXT, VECTOR, Manifest, Part
+from medgraph.stores.neo4j.layout import (
+    BOOKKEEPING,
+    EXACT,
+    PREDICTED,
+    RETIRED,
+    ROW,
+    STAGED,
+    TEXT,
+    VECTOR,
+    Manifest,
+    Part,
+)
 
 __all__ = ["OTHER_EDGES", "REASONS", "Survey", "survey"]
 
@@ -148,7 +159,7 @@ class _Look:
         result = {one: 0 for one, part in old if not part.rows and {one.source, one.target} <= ends}
         for (relation,) in self._read("CALL db.relationshipTypes() YIELD relationshipType RETURN relationshipType"):
             pattern = f"(a)-[r:{property_name(relation)}]->(b)"
-            if relation.startswith(("_", "predicted_")):
+            if relation.startswith(("_", PREDICTED)):
                 reason = HIDDEN_EDGES if relation.startswith("_") else PREDICTIONS
                 self.skipped[reason] += self._read(f"MATCH {pattern} RETURN count(r)")[0][0]
                 continue

@@ -68,7 +68,7 @@ class Writer:
 
     def keep(self, stored: Manifest) -> None:
         """Leave the stored graph as it is, and nothing of another beside it."""
-        self._clean()
+        self.clean()
         prepare(self._connection, stored.schema.node_types)
 
     def replace(self, graph: KnowledgeGraph, old: Manifest | None) -> Manifest:
@@ -76,7 +76,7 @@ class Writer:
         new, before = Manifest.of(graph), set(old.nodes) if old else set()
         self._refuse_foreign(new, old)
         self._refuse_long_ids(graph)
-        self._clean()
+        self.clean()
         self._connection.write(f"CREATE INDEX medgraph_staged IF NOT EXISTS FOR (n:{STAGED}) ON (n.{ROW})")
         prepare(self._connection, sorted(before | set(new.nodes)))  # the stored graph can be searched all the while
         self._await_indexes()
@@ -89,7 +89,7 @@ class Writer:
             self._stage_edges(graph, new, edge_type)
         self._swap(new, old)
         with suppress(TakenOverError):  # the graph is in its place, and whoever took over does the rest
-            self._clean()
+            self.clean()
             prepare(self._connection, new.schema.node_types, sorted(before - set(new.nodes)))
             self._await_indexes()
         return new
@@ -207,7 +207,7 @@ class Writer:
         )
         self._lease.together(statements)
 
-    def _clean(self) -> None:
+    def clean(self) -> None:
         """Remove what was staged or retired, edges before nodes, in bounded transactions."""
         for left in (STAGED, RETIRED):
             self.remove(f"MATCH (:{left})-[r]-() WITH DISTINCT r LIMIT $size DELETE r RETURN count(*)")

@@ -131,6 +131,15 @@ def test_what_a_team_changed_is_the_graph(store: Neo4jStore) -> None:
     assert store.read().fingerprint == expected.fingerprint
 
 
+def test_what_is_new_is_not_read_before(store: Neo4jStore) -> None:
+    store.write(sample())
+    store.execute("MATCH (d:Disease {id: 'DOID:1'}) SET d.seen = 7 CREATE (:Drug {id: 'DRUGBANK:DB0'})-[:new]->(d)")
+    assert store.read().fingerprint == sample().fingerprint
+    store.accept()
+    assert store.read().num_nodes == sample().num_nodes + 1
+    assert store.read().edges[EdgeType("Drug", "new", "Disease")].num_rows == 1
+
+
 def test_symmetric_types_stay_so_while_they_have_edges(store: Neo4jStore) -> None:
     store.write(sample())
     store.execute("MATCH (a:Drug)-[r:resembles]->(a) DELETE r")
