@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,15 @@ SMALL = {
     "learning_rate": 0.02,
     "device": "cpu",
 }
+
+
+@pytest.fixture(scope="module")
+def emptied_neo4j(neo4j_url: str) -> Iterator[str]:
+    """The shared server, empty before and after this file."""
+    with open_store(neo4j_url) as store:
+        store.execute("MATCH (n) DETACH DELETE n")
+        yield neo4j_url
+        store.execute("MATCH (n) DETACH DELETE n")
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +86,7 @@ def test_trained_from_a_store_it_is_the_one_trained_from_memory(
     model = {**SMALL, "epochs": 2, "steps": 3, "fan_out": (5, 3)}
     features = {"Disease": np.random.default_rng(0).normal(size=(40, 6)), "Gene": ["weight"]}
     memory = SampledVGAE(**model).fit(graph, features)
-    with open_store(tmp_path / "graph" if address == "folder" else request.getfixturevalue("neo4j_url")) as store:
+    with open_store(tmp_path / "graph" if address == "folder" else request.getfixturevalue("emptied_neo4j")) as store:
         store.write(graph)
         stored = SampledVGAE(**model).fit(store, features)
     assert list(stored.history_) == list(memory.history_)

@@ -51,6 +51,15 @@ def _graph(seed: int = 0) -> KnowledgeGraph:
 
 
 @pytest.fixture(scope="module")
+def emptied_neo4j(neo4j_url: str) -> Iterator[str]:
+    """The shared server, empty before and after this file."""
+    with open_store(neo4j_url) as store:
+        store.execute("MATCH (n) DETACH DELETE n")
+        yield neo4j_url
+        store.execute("MATCH (n) DETACH DELETE n")
+
+
+@pytest.fixture(scope="module")
 def graph() -> KnowledgeGraph:
     return _graph()
 
@@ -65,7 +74,7 @@ def folder(graph: KnowledgeGraph, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="module", params=["folder", pytest.param("server", marks=pytest.mark.neo4j)])
 def store(request: pytest.FixtureRequest, graph: KnowledgeGraph) -> Iterator[GraphStore]:
-    address = request.getfixturevalue({"folder": "folder", "server": "neo4j_url"}[request.param])
+    address = request.getfixturevalue({"folder": "folder", "server": "emptied_neo4j"}[request.param])
     with open_store(address) as opened:
         if request.param == "server":
             opened.write(graph)
@@ -128,17 +137,19 @@ def test_edges_are_sorted_in_pieces(folder: Path, graph: KnowledgeGraph, monkeyp
 
 
 @pytest.mark.neo4j
-def test_edges_are_asked_for_in_pieces(neo4j_url: str, graph: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_edges_are_asked_for_in_pieces(
+    emptied_neo4j: str, graph: KnowledgeGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(server_access, "NODES", 9)
     monkeypatch.setattr(server_access, "EDGES", 11)
-    with open_store(neo4j_url) as store:
+    with open_store(emptied_neo4j) as store:
         store.write(graph)
         _assert_same(random_access(store), MemoryAccess(graph))
 
 
 @pytest.mark.neo4j
-def test_a_graph_that_changes_under_the_reader_is_noticed(neo4j_url: str, graph: KnowledgeGraph) -> None:
-    with open_store(neo4j_url) as store:
+def test_a_graph_that_changes_under_the_reader_is_noticed(emptied_neo4j: str, graph: KnowledgeGraph) -> None:
+    with open_store(emptied_neo4j) as store:
         store.write(graph)
         access = random_access(store)
         edges = np.arange(access.num_edges(TREATS))
