@@ -90,7 +90,8 @@ def survey(
         reasons | {reason: look.skipped[reason] for reason in REASONS if look.skipped[reason]},
         "",
     )
-    _ = found.schema  # raises
+    for edge_type in sorted(found.schema.symmetric - kept):
+        look.check_symmetric(edge_type)
     if look.faults:
         more = f"\n... and {len(look.faults) - _SHOWN:,} more" if len(look.faults) > _SHOWN else ""
         shown = "\n".join(look.faults[:_SHOWN])
@@ -222,6 +223,16 @@ class _Look:
             properties[name], nulls[name] = key, rows - found.total()
         nulls = {name: nulls.get(name, rows) for name in fields}
         return Part(rows, pa.schema(list(fields.values())), properties, nulls)
+
+    def check_symmetric(self, edge_type: EdgeType) -> None:
+        """A symmetric edge is stored once; stored both ways, hiding one of the two would hide nothing."""
+        pattern = f"{edge_pattern(edge_type)} WHERE a.id < b.id"
+        back = f"(b)-[s:{label(edge_type.relation, 'relation')}]->(a)"
+        if twice := self._read(f"MATCH {pattern} AND EXISTS {{ {back} }} RETURN count(r)")[0][0]:
+            self.faults.append(
+                f"{edge_type}: {twice:,} edges stand both ways, and a symmetric edge is stored once. Keep one of the "
+                f"two: MATCH {pattern} MATCH {back} DELETE s"
+            )
 
     def _check_node(self, node_type: NodeType | EdgeType, pattern: str, rows: int, kinds: Mapping[str, _Kinds]) -> None:
         ids = kinds.get("id", {})
