@@ -3,8 +3,8 @@
 python benchmarks/synthea.py --patients 5_000 --folder FOLDER
 
 Needs Java 17 or later and Maven, which fetches org.mitre.synthea:synthea:3.3.0 (Apache-2.0) and what it needs once,
-some 200 MB. The files it writes are what `medgraph.load("synthea", path=FOLDER / "csv")` reads. The same seed gives the same
-patients.
+some 200 MB. The files it writes are what `medgraph.load("synthea", path=FOLDER / "csv")` reads. The same seed gives the
+same patients.
 """
 
 from __future__ import annotations
