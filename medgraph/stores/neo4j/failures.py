@@ -10,7 +10,9 @@ from medgraph.stores.neo4j.address import Address
 __all__ = ["TooLargeError", "explained", "is_refusal", "may_pass"]
 
 _TOO_LARGE = re.compile(r"MemoryPoolOutOfMemory|TransactionOutOfMemory|OutOfMemoryError|StackOverFlowError")
-_BROKEN = re.compile(r"panic|disk|unhealthy|space left|[Cc]ould not apply|Unable to complete|UnknownError")
+_BROKEN = re.compile(
+    r"critical error|panic|[Nn]o space left|File too large|TransactionLogError|TransactionCommitFailed"
+)
 
 
 class TooLargeError(StoreError):
@@ -24,7 +26,7 @@ def explained(
     from neo4j.exceptions import ClientError, ConfigurationError, DriverError, IncompleteCommit, Neo4jError
 
     code = getattr(fault, "code", "") or ""
-    said = ((getattr(fault, "message", "") or str(fault)).splitlines() or [""])[0].rstrip(" .:")
+    said = _short(((getattr(fault, "message", "") or str(fault)).splitlines() or [""])[0].rstrip(" .:"))
     if is_refusal(fault) or "Security" in code:
         return StoreUnavailableError(f"{address} {_refusal(code, nameless)}")
     if _TOO_LARGE.search(code) or _TOO_LARGE.search(said):
@@ -40,7 +42,7 @@ def explained(
         missing = "AccessMode" in code or "access mode" in said
         hint = " To change the graph: store.write(graph), or store.execute(...)." if missing else ""
         if _BROKEN.search(said) or _BROKEN.search(code):
-            hint = " Its disk may be full: see its log; when there is room, start it again."
+            hint = " Its disk may be full: its logs tell. When there is room, start it again."
         ours = isinstance(fault, ClientError) or "too large to index" in said
         return (StoreError if ours else StoreUnavailableError)(f"{address}: {said}.{hint} In: {_short(cypher)}")
     if isinstance(fault, ConfigurationError | TypeError | ValueError | OverflowError):

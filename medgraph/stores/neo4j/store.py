@@ -63,8 +63,8 @@ class Neo4jStore(Attached):
                 raise
 
     def __repr__(self) -> str:
-        server = f"Neo4j {self.server.version} {self.server.edition}"
-        return f"Neo4jStore({str(self._address)!r}{', read_only=True' if self.read_only else ''}; {server})"
+        server = f"; Neo4j {self.server.version} {self.server.edition}" if hasattr(self, "_connection") else ""
+        return f"Neo4jStore({str(self._address)!r}{', read_only=True' if self.read_only else ''}{server})"
 
     @property
     def server(self) -> ServerInfo:
