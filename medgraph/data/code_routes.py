@@ -44,7 +44,8 @@ _EITHER: dict[tuple[str, str], tuple[tuple[str, ...], ...]] = {  # the first way
     ("NDC", "ATC"): tuple(("map", *way) for way in _TO_ATC),
     ("ATC", "RXNORM"): (("unmap",), ("compound", "code")),
     **{("DRUGBANK", b): (("code",),) for b in ("ATC", "RXNORM")},
-    **{("DOID", b): (("code",),) for b in (*_ICD, "SNOMEDCT")},
+    **{("DOID", b): (("code",), ("code", "gem")) for b in _ICD},
+    ("DOID", "SNOMEDCT"): (("code",),),
     ("SNOMEDCT", "DOID"): (("disease",),),
 }
 _EACH: dict[tuple[str, str], tuple[tuple[str, ...], ...]] = {  # all ways are taken

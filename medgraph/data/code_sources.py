@@ -62,12 +62,12 @@ KINDS: Mapping[str, Kind] = {
     "icd9cm_tree": Kind(r"icd9tree\.txt", "ICD-9-CM tabular list", _PUBLIC, _CMS),
     "icd10cm": Kind(r"icd10cm[-_]codes[-_]\d+\.txt", "ICD-10-CM codes", _PUBLIC, _NCHS),
     "icd10pcs": Kind(r"icd10pcs[-_]codes[-_]\d+\.txt", "ICD-10-PCS codes", _PUBLIC, _CMS),
-    "gem_9_10": Kind(r"icd9toicd10cmgem\.csv|.*i9gem\.txt", "GEM, ICD-9-CM to ICD-10-CM", _PUBLIC, _CMS),
-    "gem_10_9": Kind(r"icd10cmtoicd9gem\.csv|.*i10gem\.txt", "GEM, ICD-10-CM to ICD-9-CM", _PUBLIC, _CMS),
-    "gem_9_pcs": Kind(r"icd9toicd10pcsgem\.csv|gem_i9pcs\.txt", "GEM, ICD-9-CM to ICD-10-PCS", _PUBLIC, _CMS),
-    "gem_pcs_9": Kind(r"icd10pcstoicd9gem\.csv|gem_pcsi9\.txt", "GEM, ICD-10-PCS to ICD-9-CM", _PUBLIC, _CMS),
+    "gem_9_10": Kind(r"icd9toicd10cmgem\.csv|.*i9gem\.txt", "GEM ICD-9-CM to ICD-10-CM", _PUBLIC, _CMS),
+    "gem_10_9": Kind(r"icd10cmtoicd9gem\.csv|.*i10gem\.txt", "GEM ICD-10-CM to ICD-9-CM", _PUBLIC, _CMS),
+    "gem_9_pcs": Kind(r"icd9toicd10pcsgem\.csv|gem_i9pcs\.txt", "GEM ICD-9-CM to ICD-10-PCS", _PUBLIC, _CMS),
+    "gem_pcs_9": Kind(r"icd10pcstoicd9gem\.csv|gem_pcsi9\.txt", "GEM ICD-10-PCS to ICD-9-CM", _PUBLIC, _CMS),
     "ccs": Kind(r"ccs-singlediagnosisgrouper\.txt|appendixasingledx\.txt", "CCS", _HCUP, _AHRQ),
-    "ccs_levels": Kind(r"ccs_multi_dx_tool_\d+\.csv", "CCS, multi-level", _HCUP, _AHRQ),
+    "ccs_levels": Kind(r"ccs_multi_dx_tool_\d+\.csv", "CCS multi-level", _HCUP, _AHRQ),
     "ccsr": Kind(r"dxccsr.*\.csv|.*dx_cat1.*\.json", "CCSR", _HCUP, _AHRQ),
     "chronic_9": Kind(r"cci\d{4}\.csv", "Chronic Condition Indicator", _HCUP, _AHRQ),
     "chronic_10": Kind(r"ccir.*\.csv", "Chronic Condition Indicator Refined", _HCUP, _AHRQ),
@@ -125,7 +125,8 @@ class CodeSources:
 
     def provenance(self) -> list[Provenance]:
         """Where the files came from, one entry a kind, with their hashes."""
-        given = [(kind, *KINDS[kind].of(paths)) for kind, paths in self.files.items()]
+        used = [kind for kind in self.files if kind != "icd10pcs" or {"gem_9_pcs", "gem_pcs_9"} & self.files.keys()]
+        given = [(kind, *KINDS[kind].of(self.files[kind])) for kind in used]
         found = [
             Provenance(KINDS[kind].name, version, KINDS[kind].licence, KINDS[kind].url, hashes)
             for kind, version, hashes in sorted(given)

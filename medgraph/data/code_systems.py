@@ -1,7 +1,7 @@
 """ICD-9-CM, ICD-10-CM and the groupings over them as one graph, with the maps between them.
 
-Every code that any file names is a node: those of the current list are `billable`, those with finer codes below them
-`header`, the others `retired`.
+Every code that any file names is a node: one of the current list is `billable`, one with finer codes below it a
+`header`, another `retired`.
 """
 
 from __future__ import annotations
@@ -142,12 +142,12 @@ def _add_categories(codes: CodeAssembly, sources: CodeSources) -> None:
     for path in sources.files.get("ccs_levels", ()):
         categories, members, parents = group_files.read_ccs_levels(path)
         codes.add_nodes("Category", categories.drop_columns(["single"]), kind="CCS.MULTI")
-        codes.add_edges(IS_A["Category"], zip(*parents.to_pydict().values(), strict=True), "CCS, multi-level")
+        codes.add_edges(IS_A["Category"], zip(*parents.to_pydict().values(), strict=True), "CCS multi-level")
         for id_, _, single in zip(*categories.to_pydict().values(), strict=True):
             if single:  # where the levels name the single-level category they hold
                 codes.node("Category", single, kind="CCS")
-                codes.edge(IS_A["Category"], single, id_, "CCS, multi-level")
-        codes.add_edges(IN_CATEGORY, zip(*members.to_pydict().values(), strict=True), "CCS, multi-level", True)
+                codes.edge(IS_A["Category"], single, id_, "CCS multi-level")
+        codes.add_edges(IN_CATEGORY, zip(*members.to_pydict().values(), strict=True), "CCS multi-level", True)
     for path in sources.files.get("ccsr", ()):
         categories, members = group_files.read_ccsr(path)
         codes.add_nodes("Category", categories, kind="CCSR")
@@ -166,11 +166,11 @@ def _add_hierarchy(codes: CodeAssembly, current: dict[str, set[str]], tabular: b
     for node_type, nodes in (("Diagnosis", diagnoses), ("Procedure", procedures)):
         for start in list(nodes):
             prefix, _, code = start.partition(":")
-            if prefix not in {"ICD9CM", "ICD10CM"} or "-" in code:
+            if prefix not in {"ICD9CM", "ICD10CM"}:
                 continue
-            nodes[start].setdefault("kind", "code")
+            nodes[start].setdefault("kind", "block" if "-" in code else "code")
             below: str | None = start
-            while below is not None and below not in has_parent and "-" not in below:
+            while below is not None and "-" not in below and below not in has_parent:
                 has_parent.add(below)
                 above = _above(below, known=nodes if prefix == "ICD10CM" and tabular else None)
                 if above is not None:
@@ -185,12 +185,14 @@ def _add_hierarchy(codes: CodeAssembly, current: dict[str, set[str]], tabular: b
         if chapter is not None and chapter != block:
             codes.edge(IS_A["Diagnosis"], block, chapter, "ICD-9-CM")
     for node_type, nodes in (("Diagnosis", diagnoses), ("Procedure", procedures)):
-        headers = {key[1] for key in codes.edges.get(IS_A[node_type], {})}
-        for id_, node in nodes.items():
-            prefix = id_.partition(":")[0]
-            listed = current.get("ICD9PROC" if node_type == "Procedure" else prefix)
-            if listed and node.get("kind") == "code":
-                node["status"] = "header" if id_ in headers else "billable" if id_ in listed else "retired"
+        links = [key[:2] for key in codes.edges.get(IS_A[node_type], {})]
+        for prefix in ("ICD9CM", "ICD10CM"):
+            listed = current["ICD9PROC" if node_type == "Procedure" else prefix]
+            headers = {above for _, above in links}
+            in_force = {above for below, above in links if below in listed}
+            for id_ in [id_ for id_ in nodes if listed and id_.startswith(prefix) and nodes[id_]["kind"] == "code"]:
+                has_finer = id_ in (in_force if id_ in listed else headers)
+                nodes[id_]["status"] = "header" if has_finer else "billable" if id_ in listed else "retired"
 
 
 def _above(id_: str, known: Iterable[str] | None) -> str | None:

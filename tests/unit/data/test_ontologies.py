@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 from medgraph.data import ontologies
-from medgraph.errors import LoaderError
+from medgraph.errors import LoaderError, MalformedInputError
 
 OBO = """format-version: 1.2
 data-version: hp/releases/2025-01-16
@@ -188,3 +188,54 @@ def test_hpo_s_hierarchy_as_its_package_reads_it() -> None:
     for row in terms.parents.to_pylist():
         ours[row["source"]][1].add(row["target"])
     assert ours == theirs
+
+
+DISEASES = """format-version: 1.2
+date: 14:05:2015 16:40
+
+[Term]
+id: DOID:1498
+name: cholera
+alt_id: DOID:99
+synonym: "Asiatic cholera" EXACT []
+synonym: "comma" RELATED []
+xref: ICD9CM:001
+xref: UMLS_CUI:C0008354 {source="x"}
+is_a: DOID:4 ! disease
+
+[Term]
+id: DOID:4
+name: disease
+
+[Term]
+id: DOID:7
+name: gone
+is_obsolete: true
+"""
+
+
+def test_diseases(tmp_path: Path) -> None:
+    (tmp_path / "doid.obo").write_text(DISEASES)
+    terms = ontologies.read_diseases(tmp_path / "doid.obo")
+    assert terms.nodes.to_pylist() == [
+        {"id": "DOID:1498", "name": "cholera", "synonyms": ["Asiatic cholera"], "alt_ids": ["DOID:99"]},
+        {"id": "DOID:4", "name": "disease", "synonyms": [], "alt_ids": []},
+    ]
+    assert terms.parents.to_pylist() == [{"source": "DOID:1498", "target": "DOID:4"}]
+    assert terms.xrefs["xref"].to_pylist() == ["ICD9CM:001", "UMLS_CUI:C0008354"]
+    assert (terms.version, terms.obsolete) == ("2015-05-14", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[Term]\nid: DOID:4\n", "expected an OBO file's 'format-version:'"),
+        (DISEASES.replace("name: cholera\n", ""), "a term with ids"),
+        (DISEASES.replace("id: DOID:4\n", "id: DOID:1498\n"), "stands twice"),
+    ],
+)
+def test_no_diseases(tmp_path: Path, text: str, problem: str) -> None:
+    (tmp_path / "doid.obo").write_text(text)
+    with pytest.raises(MalformedInputError, match=r"doid\.obo") as caught:
+        ontologies.read_diseases(tmp_path / "doid.obo")
+    assert problem in str(caught.value)
