@@ -128,11 +128,12 @@ def read_ccsr(path: Path) -> tuple[pa.Table, pa.Table]:
 
 
 def read_chronic(path: Path, prefix: str) -> pa.Table:
-    """HCUP's chronic condition indicator: id, chronic (null: not determined), body_system (null for ICD-10-CM)."""
+    """HCUP's chronic condition indicator: id, name, chronic (null: undetermined), body_system (ICD-9-CM only)."""
     file = CodeFile(path)
     revised = prefix == "ICD10CM"
-    wanted = ["ICD-10-CM CODE", "CHRONIC"] if revised else ["ICD-9-CM CODE", "CATEGORY DESCRIPTION", "BODY SYSTEM"]
-    lines, (codes, flags, *system) = file.columns(wanted)
+    code = "ICD-10-CM CODE" if revised else "ICD-9-CM CODE"
+    flag_columns = ["CHRONIC"] if revised else ["CATEGORY DESCRIPTION", "BODY SYSTEM"]
+    lines, (codes, names, flags, *system) = file.columns([code, f"{code} DESCRIPTION", *flag_columns])
     for number, flag in zip(lines, flags, strict=True):
         if flag not in {"0", "1", "9"}:
             raise file.fault(f"chronic flag {flag[:30]!r}, expected 0, 1 or 9.", number)
@@ -142,6 +143,7 @@ def read_chronic(path: Path, prefix: str) -> pa.Table:
     return pa.table(
         {
             "id": file.curies(codes, lines, prefix),
+            "name": pa.array(names, pa.string()),
             "chronic": pa.array([None if flag == "9" else flag == "1" for flag in flags], pa.bool_()),
             "body_system": pa.array([int(c) for c in system[0]] if system else [None] * len(lines), pa.int64()),
         }

@@ -42,13 +42,13 @@ def gem(path: Path) -> object:
         (lambda p: group_files.read_chronic(p, "ICD9CM"), "a,b\n1,2\n", 1, "no header with 'ICD-9-CM CODE'"),
         (
             lambda p: group_files.read_chronic(p, "ICD9CM"),
-            "'ICD-9-CM CODE','CATEGORY DESCRIPTION','BODY SYSTEM'\n'0010','2','1'\n",
+            "'ICD-9-CM CODE','ICD-9-CM CODE DESCRIPTION','CATEGORY DESCRIPTION','BODY SYSTEM'\n'0010',A,'2','1'\n",
             2,
             "chronic flag '2'",
         ),
         (
             lambda p: group_files.read_chronic(p, "ICD9CM"),
-            "'ICD-9-CM CODE','CATEGORY DESCRIPTION','BODY SYSTEM'\n'0010','1',' '\n",
+            "'ICD-9-CM CODE','ICD-9-CM CODE DESCRIPTION','CATEGORY DESCRIPTION','BODY SYSTEM'\n'0010',A,'1',' '\n",
             2,
             "body system ''",
         ),
