@@ -280,7 +280,13 @@ class RiskHead(ABC):
         return judge(self, cohort, baselines, train, label, costs, n_bootstrap)
 
     def explain(
-        self, cohort: Cohort, subject_id: int, *, label: str | Task | None = None, output: str | None = None
+        self,
+        cohort: Cohort,
+        subject_id: int,
+        *,
+        label: str | Task | None = None,
+        output: str | None = None,
+        within: float | None = None,
     ) -> Attribution:
         """What moved this subject's risk: what each event adds to the log-odds of its latest sample.
 
@@ -288,14 +294,16 @@ class RiskHead(ABC):
             cohort: where the subject is.
             subject_id: whose.
             label: as in `predict_proba`.
-            output: which label of several; the first by default.
+            output: which label or event of several; the first by default.
+            within: how many days, of survival; by default all that the head looks ahead.
 
         Raises:
             UnknownIdentifierError: no sample of that subject, no such output.
+            SchemaError: days that the head does not look ahead.
         """
         from medgraph.heads.risk.attribution import attribute
 
-        return attribute(self, cohort, subject_id, label, output)
+        return attribute(self, cohort, subject_id, label, output, within)
 
     # Files -----------------------------------------------------------------------------------------------------------
 

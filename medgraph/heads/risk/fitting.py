@@ -82,10 +82,10 @@ def fit_head(
         else:
             notes.append("not calibrated: all tuning samples have the same outcome")
     source = {"fingerprint": cohort.fingerprint, "provenance": [vars(source) for source in cohort.provenance]}
-    name = label if isinstance(label, str) else None
+    called = label if isinstance(label, str) else None
     return Fitted(
-        network, vocabulary, target, calibrator, task, name, repr(task), history, counts, tuple(notes), matched, source,
-        cohort,
+        network, vocabulary, target, calibrator, task, called, repr(task), history, counts, tuple(notes), matched,
+        source, cohort,
     )  # fmt: skip
 
 

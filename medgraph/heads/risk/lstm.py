@@ -80,7 +80,8 @@ class _Cell(nn.Module):
             state = self.step(x[rows], tuple(s[: active[number]] for s in state), left[rows][:, None])
             found.append(state[0])
             places.append(rows)
-        return x.new_zeros((x.shape[0], self.hidden)).index_copy(0, torch.cat(places), torch.cat(found))
+        states: Tensor = x.new_zeros((x.shape[0], self.hidden))
+        return states.index_copy(0, torch.cat(places), torch.cat(found))
 
 
 class DecayLSTM(_Cell):

@@ -51,7 +51,7 @@ class Target(ABC):
     @staticmethod
     def from_dict(plain: Mapping[str, Any], known: tuple[type[Target], ...] = ()) -> Target:
         """The reverse of `to_dict`, for the targets here and those `known` besides."""
-        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items() if k != "class"}
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items() if k != "class"}
         targets: tuple[type[Target], ...] = (LabelTarget, HazardTarget, *known)
         for target in targets:
             if target.__name__ == plain["class"]:

@@ -10,7 +10,12 @@ from scipy.stats import binomtest
 from sklearn.isotonic import IsotonicRegression
 
 from medgraph.errors import NotFittedError, SchemaError
-from medgraph.evaluation.calibration import IsotonicCalibrator, PlattCalibrator, reliability
+from medgraph.evaluation.calibration import (
+    IsotonicCalibrator,
+    PlattCalibrator,
+    TemperatureCalibrator,
+    reliability,
+)
 from medgraph.evaluation.metrics import brier, expected_calibration_error, log_loss
 
 CALIBRATORS = [PlattCalibrator, IsotonicCalibrator]
@@ -128,3 +133,16 @@ def test_reliability_bins_share_the_expected_links() -> None:
     assert expected.max() / expected.min() < 1.1
     assert ((table.low <= table.predicted) & (table.predicted <= table.high)).sum() >= 8
     assert reliability(np.array([False, False]), np.zeros(2)).counts.tolist() == [2]
+
+
+def test_a_temperature_minimises_cross_entropy() -> None:
+    scores, labels = drawn(800, slope=0.4, intercept=0.0)
+    found = TemperatureCalibrator().fit(scores, labels)
+    wanted = minimize(lambda t: -np.log(expit(np.where(labels, scores, -scores) / t[0])).sum(), x0=[1.0])
+    assert found.temperature_ == pytest.approx(wanted.x[0], rel=1e-3)
+    assert found.temperature_ == pytest.approx(1 / 0.4, rel=0.25)  # what it was drawn with
+    np.testing.assert_allclose(found.predict_proba(scores), expit(scores / found.temperature_))
+    with pytest.raises(NotFittedError, match="temperature"):
+        TemperatureCalibrator().predict_proba(scores)
+    with pytest.raises(SchemaError, match="PlattCalibrator"):
+        TemperatureCalibrator().fit(scores, labels, base_rate=0.1)
