@@ -135,11 +135,11 @@ def _patients(table: PatientTable, stays: _Stays, out: EventCollector) -> None:
         instead = pc.subtract(first.cast(pa.int64()), int(_OVER_89 * YEAR)).cast(pa.timestamp("us"))
         born = pc.if_else(moved, instead, born)
     known = pc.is_valid(born)
-    out.add(subject.filter(known), born.filter(known), pa.array([BIRTH] * pc.sum(known).as_py(), pa.string()), "births")
+    out.add(subject.filter(known), born.filter(known), BIRTH, "births")
     died, _ = times(rows["dod"].combine_chunks(), table.path, "dod", out.counts)
     died = pc.coalesce(dead, end_of_day(died))  # the hospital knows the minute, the register the day
     known = pc.is_valid(died)
-    out.add(subject.filter(known), died.filter(known), pa.array([DEATH] * pc.sum(known).as_py(), pa.string()), "deaths")
+    out.add(subject.filter(known), died.filter(known), DEATH, "deaths")
 
 
 def _icd(codes: pa.Array, nine: pa.Array, procedures: bool) -> pa.Array:

@@ -192,11 +192,11 @@ def _persons(table: PatientTable, out: EventCollector) -> pa.Array:
     made, _ = times(pc.binary_join_element_wise(year, month, day, "-"), table.path, "year_of_birth", out.counts)
     born = pc.coalesce(stated, made)
     known = pc.is_valid(born)
-    out.add(subject.filter(known), born.filter(known), pa.array([BIRTH] * pc.sum(known).as_py(), pa.string()), "births")
+    out.add(subject.filter(known), born.filter(known), BIRTH, "births")
     gender = _column(table, rows, "gender_concept_id")
     for concept, letter in _GENDERS.items():
         mine = subject.filter(pc.fill_null(pc.equal(gender, concept), False))
-        out.add(mine, None, pa.array([f"GENDER//{letter}"] * len(mine), pa.string()), "genders")
+        out.add(mine, None, f"GENDER//{letter}", "genders")
     return subject
 
 
@@ -208,8 +208,8 @@ def _periods(table: PatientTable | None, subjects: pa.Array, out: EventCollector
     subject = _known(_column(table, rows, "person_id"), subjects)
     for name, word in zip(names, ("START", "END"), strict=True):
         time, _ = times(rows[name].combine_chunks(), table.path, name, out.counts)
-        code = pa.array([f"OBSERVATION_PERIOD//{word}"] * len(subject), pa.string())
-        out.add(subject, time if word == "START" else end_of_day(time), code, "observation periods")
+        when = time if word == "START" else end_of_day(time)
+        out.add(subject, when, f"OBSERVATION_PERIOD//{word}", "observation periods")
 
 
 def _deaths(table: PatientTable | None, subjects: pa.Array, out: EventCollector) -> None:
@@ -219,7 +219,7 @@ def _deaths(table: PatientTable | None, subjects: pa.Array, out: EventCollector)
     time, bare = _when(table, rows, "death", out)
     time = pc.if_else(bare, end_of_day(time), time)
     subject = _known(_column(table, rows, "person_id"), subjects)
-    out.add(subject, time, pa.array([DEATH] * len(subject), pa.string()), "deaths")
+    out.add(subject, time, DEATH, "deaths")
 
 
 def _visits(table: PatientTable | None, subjects: pa.Array, concepts: _Concepts, out: EventCollector) -> None:

@@ -89,9 +89,9 @@ def _patients(table: PatientTable, out: EventCollector) -> pa.Array:
     born, _ = times(rows["birthdate"].combine_chunks(), table.path, "birthdate", out.counts)
     died, by_day = times(rows["deathdate"].combine_chunks(), table.path, "deathdate", out.counts)
     died = pc.if_else(by_day, end_of_day(died), died)
-    out.add(subject, born, pc.if_else(pc.is_valid(subject), BIRTH, None), "births")
+    out.add(subject, born, BIRTH, "births")
     dead = pc.is_valid(died)
-    out.add(subject.filter(dead), died.filter(dead), pa.array([DEATH] * pc.sum(dead).as_py(), pa.string()), "deaths")
+    out.add(subject.filter(dead), died.filter(dead), DEATH, "deaths")
     for name in ("gender", "race"):
         column = rows[name].combine_chunks()
         given = pc.is_valid(column)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,8 @@ class PatientTable:
         there = self.columns()
         for name in required:
             if name not in there:
-                raise MalformedInputError(f"no column {name!r}; it has {there[:40]}.{nearest(name, there)}", self.path)
+                near = nearest(name, there)  # not all of its header, which may be a row of a file that has none
+                raise MalformedInputError(f"no column {name!r} among its {len(there)} columns.{near}", self.path)
         wanted = [name for name in (*required, *optional) if name in there]
         for batch in self._rows(wanted):
             columns = {}
@@ -124,19 +126,13 @@ class PatientTable:
         return lower
 
     def _csv(self, wanted: list[str]) -> Iterator[pa.Table]:
-        names, bad = self._header(), 0
-
-        def refuse(row: pacsv.InvalidRow) -> str:  # noqa: ARG001 - what stands in the row is nobody's business
-            nonlocal bad
-            bad += 1
-            return "skip"
-
+        names = self._header()
         try:
             with open_bytes(self.path) as stream:
                 reader = pacsv.open_csv(
                     stream,
                     pacsv.ReadOptions(block_size=_BLOCK, column_names=names, skip_rows=1, use_threads=False),
-                    pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=refuse),
+                    pacsv.ParseOptions(newlines_in_values=True),
                     pacsv.ConvertOptions(
                         column_types=dict.fromkeys(names, pa.string()),
                         strings_can_be_null=True,
@@ -150,6 +146,15 @@ class PatientTable:
             if "Empty CSV" in str(fault):
                 return
             problem = f"cannot be read ({type(fault).__name__}): broken, truncated, or not CSV in UTF-8."
+            if bad := self._uneven(len(names)):
+                problem = f"{bad:,} rows have not the {len(names)} cells of the header."
             raise MalformedInputError(problem, self.path) from None
-        if bad:
-            raise MalformedInputError(f"{bad:,} rows have not the {len(names)} cells of the header.", self.path)
+
+    def _uneven(self, width: int) -> int:
+        """How many rows have another number of cells? Slow, for when Arrow has stumbled."""
+        try:
+            with open_bytes(self.path) as stream:
+                text = io.TextIOWrapper(io.BufferedReader(stream), "utf-8", "replace", newline="")
+                return sum(bool(row) and len(row) != width for row in csv.reader(text))
+        except (*READ_FAULTS, csv.Error):
+            return 0

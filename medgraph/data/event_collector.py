@@ -122,7 +122,7 @@ class EventCollector:
         self,
         subject: pa.Array,
         time: pa.Array | None,
-        code: pa.Array,
+        code: pa.Array | str,
         what: str,
         value: pa.Array | None = None,
         visit: pa.Array | None = None,
@@ -132,12 +132,13 @@ class EventCollector:
         Args:
             subject: int64.
             time: timestamps; None for events that have none.
-            code: text.
+            code: text, or the one code of them all.
             what: what such events are called when they are counted.
             value: numbers.
             visit: int64, the visit they belong to.
         """
         rows = len(subject)
+        code = pa.array([code] * rows, pa.string()) if isinstance(code, str) else code
         keep = pc.and_(pc.is_valid(subject), pc.is_valid(code))
         if lost := rows - (pc.sum(keep).as_py() or 0):
             self.counts[f"{what} without a known subject or code, left out"] += lost

@@ -1,4 +1,4 @@
-"""One contract for every loader of a graph, and one for what it says of files that are broken."""
+"""One contract for every loader of a graph or a cohort, and one for what it says of files that are broken."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medgraph import loading
+from medgraph.data.cohort import Cohort
 from medgraph.data.graph import KnowledgeGraph
 from medgraph.data.identifiers import known_prefixes, normalise_column
 from medgraph.errors import LoaderError, MalformedInputError, MedgraphError
@@ -146,7 +147,7 @@ class Form:
     files: dict[str, bytes]
     options: dict[str, object] = field(default_factory=dict)
 
-    def load(self, folder: Path) -> KnowledgeGraph:
+    def load(self, folder: Path) -> KnowledgeGraph | Cohort:
         path = folder / next(iter(self.files)) if len(self.files) == 1 else folder
         return loading.load(self.loader, path=path, **self.options)
 
@@ -312,3 +313,144 @@ class TestBrokenFiles:
         for name in form.files:
             (tmp_path / name).mkdir()
         assert isinstance(outcome(form, tmp_path), LoaderError)
+
+
+SUBJECT, MOMENT = b"918273645", b"2164-10-23"  # what no message may repeat
+COHORTS = {
+    "mimic III": Form(
+        "mimic",
+        {
+            "PATIENTS.csv": b"subject_id,gender,dob,dod\n918273645,F,2094-03-05,2164-12-01\n7,M,2100-01-01,\n",
+            "ADMISSIONS.csv": b"subject_id,hadm_id,admittime,dischtime\n"
+            b"918273645,1,2164-10-23 21:09:00,2164-10-23 23:00:00\n7,2,2164-10-23 01:00:00,2164-11-01 17:15:00\n",
+            "DIAGNOSES_ICD.csv": b"subject_id,hadm_id,icd9_code\n918273645,1,99591\n7,2,V090\n7,2,\n",
+        },
+    ),
+    "mimic IV, gzip": Form(
+        "mimic",
+        {
+            "patients.csv.gz": gzip.compress(
+                b"subject_id,gender,anchor_age,anchor_year,dod\n918273645,F,50,2164,\n7,M,60,2160,2165-01-01\n", **GZIP
+            ),
+            "admissions.csv.gz": gzip.compress(
+                b"subject_id,hadm_id,admittime,dischtime\n918273645,1,2164-10-23 21:09:00,2164-11-01 17:15:00\n", **GZIP
+            ),
+        },
+    ),
+    "omop": Form(
+        "omop",
+        {
+            "PERSON.csv": b"PERSON_ID,GENDER_CONCEPT_ID,YEAR_OF_BIRTH\n918273645,8507,1950\n7,8532,1960\n",
+            "CONCEPT.csv": b'CONCEPT_ID,CONCEPT_NAME,VOCABULARY_ID,CONCEPT_CODE\n5,"Cold, viral",SNOMED,444814009\n',
+            "CONDITION_ERA.csv": b"PERSON_ID,CONDITION_CONCEPT_ID,CONDITION_ERA_START_DATE\n"
+            b"918273645,5,2164-10-23\n7,5,2164-10-23\n7,0,2164-10-23\n",
+        },
+    ),
+    "synthea": Form(
+        "synthea",
+        {
+            "patients.csv": b"Id,BIRTHDATE,DEATHDATE,GENDER\n918273645,2150-01-01,,F\nb,2140-01-01,2164-12-01,M\n",
+            "encounters.csv": b"Id,START,STOP,PATIENT,ENCOUNTERCLASS,CODE\n"
+            b"e,2164-10-23T03:34:33Z,2164-10-23T03:49:33Z,918273645,inpatient,50849002\n",
+            "conditions.csv": b"START,STOP,PATIENT,ENCOUNTER,CODE,DESCRIPTION\n2164-10-23,,918273645,e,444814009,Cold\n",
+        },
+    ),
+    "meds": Form(
+        "meds",
+        {
+            "events.parquet": as_parquet(
+                b"subject_id\ttime\tcode\n918273645\t2164-10-23\tA\n918273645\t2164-10-24\tB\n7\t2164-10-23\tA\n"
+            )
+        },
+    ),
+}
+
+
+def cohort_or_error(form: Form, folder: Path) -> Cohort | LoaderError:
+    """A cohort that holds together, or one LoaderError that tells of no patient; anything else fails the test."""
+    error: LoaderError | None = None
+    try:
+        cohort = form.load(folder)
+    except LoaderError as fault:
+        error = fault
+    if error is not None:
+        assert len(str(error)) < 2000
+        assert SUBJECT.decode() not in str(error)
+        assert MOMENT.decode() not in str(error)
+        if isinstance(error, MalformedInputError):
+            assert Path(error.file).name in form.files
+        return error
+    blocks = list(cohort.events())
+    assert sum(block.time.size for block in blocks) == cohort.num_events
+    for block in blocks:
+        inner = np.diff(block.subject) == 0
+        assert not (inner & (block.time[1:] < block.time[:-1])).any()
+    assert sum(block.num_subjects for block in blocks) == cohort.num_subjects
+    assert all(isinstance(count, int) and count > 0 for count in cohort.skipped.values())
+    told = f"{cohort!r} {dict(cohort.skipped)}"
+    assert SUBJECT.decode() not in told
+    assert MOMENT.decode() not in told
+    return cohort
+
+
+FEWER = settings(FUZZ, max_examples=25)
+
+
+@pytest.mark.parametrize("form", COHORTS.values(), ids=COHORTS)
+class TestEveryCohort:
+    def test_it_is_the_same_each_time_and_says_where_it_is_from(self, form: Form, tmp_path: Path) -> None:
+        form.write(tmp_path)
+        cohort = cohort_or_error(form, tmp_path)
+        assert isinstance(cohort, Cohort)
+        assert cohort.num_subjects == 2
+        assert cohort.provenance[0].name
+        assert form.load(tmp_path).fingerprint == cohort.fingerprint
+        cohort.to_meds(tmp_path / "meds")
+        assert loading.load("meds", path=tmp_path / "meds").fingerprint == cohort.fingerprint
+
+    @FEWER
+    @given(data=st.data())
+    def test_flipped_bytes(self, form: Form, tmp_path: Path, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(form.files)))
+        content = bytearray(form.files[name])
+        for _ in range(data.draw(st.integers(1, 3))):
+            content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+        form.write(tmp_path, {name: bytes(content)})
+        cohort_or_error(form, tmp_path)
+
+    @FEWER
+    @given(data=st.data())
+    def test_pieces_cut_out_or_put_in(self, form: Form, tmp_path: Path, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(form.files)))
+        content = form.files[name]
+        start = data.draw(st.integers(0, len(content)))
+        end = data.draw(st.integers(start, len(content)))
+        pieces = st.sampled_from(
+            [b"", b",", b"\n", b"\r\n", b'"', b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"-", b"9" * 30]
+        )
+        piece = data.draw(st.sampled_from(odd) | st.binary(max_size=20))
+        form.write(tmp_path, {name: content[:start] + piece + content[end:]})
+        cohort_or_error(form, tmp_path)
+
+    def test_truncated(self, form: Form, tmp_path: Path) -> None:
+        for name, content in form.files.items():
+            for length in {*range(0, len(content), max(1, len(content) // 12)), len(content) - 1, len(content) - 9}:
+                form.write(tmp_path, {name: content[:length]})
+                found = cohort_or_error(form, tmp_path)
+                if re.search(r"\.(gz|parquet)$", name) and length < len(content) - 1:
+                    assert isinstance(found, MalformedInputError), (name, length)
+            form.write(tmp_path)
+
+    def test_other_encodings(self, form: Form, tmp_path: Path) -> None:
+        for name, content in form.files.items():
+            if name.endswith(".csv"):
+                for encoding in ("utf-16", "utf-32-le", "cp037"):
+                    form.write(tmp_path, {name: content.decode().encode(encoding, "replace")})
+                    assert isinstance(cohort_or_error(form, tmp_path), MalformedInputError), (name, encoding)
+            form.write(tmp_path)
+
+    def test_a_folder_where_a_file_should_be_or_none_at_all(self, form: Form, tmp_path: Path) -> None:
+        assert isinstance(cohort_or_error(form, tmp_path), LoaderError)
+        for name in form.files:
+            (tmp_path / name).mkdir()
+        assert isinstance(cohort_or_error(form, tmp_path), LoaderError)
