@@ -256,14 +256,14 @@ def _telling(samples: Samples, judge: _Judge, limit: float, min_samples: int) ->
     counts = samples.counts().tocsc()
     having = np.diff(counts.indptr)
     rare = np.minimum(having, len(samples) - having) < min_samples
-    values = samples.last_values() if not np.isnan(samples.vocabulary.mean).all() else None
+    latest = samples.last_values() if not np.isnan(samples.vocabulary.mean).all() else None
     for row, code in enumerate(samples.vocabulary.codes):
         have = np.zeros(len(samples), dtype=bool)
         have[counts.indices[counts.indptr[row] : counts.indptr[row + 1]]] = True
         if not rare[row]:
             judged(code, have.astype(np.float64), have)
-        if values is not None and (given := ~np.isnan(values[:, row])).sum() >= min_samples:
-            column = np.where(given, values[:, row], np.median(values[given, row]))
+        if latest is not None and (given := ~np.isnan(latest[:, row])).sum() >= min_samples:
+            column = np.where(given, latest[:, row], np.median(latest[given, row]))
             if column.min() < column.max():
                 judged(f"{code} (its last value)", column, given)
     return found
