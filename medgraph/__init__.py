@@ -35,7 +35,11 @@ if TYPE_CHECKING:
     from medgraph.heads.repurposing.predictor import LinkPredictor
     from medgraph.heads.repurposing.vectors import VectorKernel, VectorNeighbour, VectorRidge
     from medgraph.heads.risk.cnn import Deepr
+    from medgraph.heads.risk.deep_patient import DeepPatient
+    from medgraph.heads.risk.grud import GRUD
     from medgraph.heads.risk.lstm import VisitGRU, VisitLSTM
+    from medgraph.heads.risk.retain import RETAIN
+    from medgraph.heads.risk.survival import DynamicDeepHit
     from medgraph.loading import list_loaders, load
     from medgraph.stores import open_store
     from medgraph.stores.remote import link_loader, neighbour_loader, remote_backend
@@ -46,12 +50,15 @@ _HOME = {
     "Bilinear": "medgraph.embeddings.decoders",
     "BoostedPathCounts": "medgraph.heads.repurposing.path_counts",
     "ComplEx": "medgraph.embeddings.decoders",
+    "DeepPatient": "medgraph.heads.risk.deep_patient",
     "Deepr": "medgraph.heads.risk.cnn",
     "DegreePrior": "medgraph.heads.repurposing.baselines",
     "DistMult": "medgraph.embeddings.decoders",
+    "DynamicDeepHit": "medgraph.heads.risk.survival",
     "EdgeSplit": "medgraph.evaluation.splits",
     "EdgeType": "medgraph.data.schema",
     "Embedding": "medgraph.embeddings.embedding",
+    "GRUD": "medgraph.heads.risk.grud",
     "GensimBackend": "medgraph.embeddings.skipgram_gensim",
     "InnerProduct": "medgraph.embeddings.decoders",
     "KnowledgeGraph": "medgraph.data.graph",
@@ -62,6 +69,7 @@ _HOME = {
     "NearestNeighbour": "medgraph.heads.repurposing.baselines",
     "Node2VecWalks": "medgraph.embeddings.walks",
     "Provenance": "medgraph.data.graph",
+    "RETAIN": "medgraph.heads.risk.retain",
     "RelationBalancedWalks": "medgraph.embeddings.walks",
     "Report": "medgraph.evaluation.report",
     "SampledVGAE": "medgraph.embeddings.vgae_sampled",
@@ -92,13 +100,17 @@ _HOME = {
 }
 
 __all__ = [
+    "GRUD",
+    "RETAIN",
     "VGAE",
     "Bilinear",
     "BoostedPathCounts",
     "ComplEx",
+    "DeepPatient",
     "Deepr",
     "DegreePrior",
     "DistMult",
+    "DynamicDeepHit",
     "EdgeSplit",
     "EdgeType",
     "Embedding",

@@ -29,7 +29,7 @@ HEADS = {
     "VisitGRU": {"hidden_size": 8},
     "RETAIN": {"alpha_size": 8, "beta_size": 8},
     "GRUD": {"hidden_size": 8, "variables": 3, "visit": "visit"},
-    "DeepPatient": {"hidden_size": 16, "layers": 2, "learning_rate": 0.1, "epochs": 15},
+    "DeepPatient": {"hidden_size": 16, "layers": 2, "pretrain_epochs": 10, "pretrain_rate": 0.03, "learning_rate": 0.1},
     "DynamicDeepHit": {"hidden_size": 8, "variables": 3},
 }
 SMALL = {"vector_size": 8, "batch_size": 32, "epochs": 8, "learning_rate": 0.02, "dropout": 0.0, "bins": 4}
@@ -197,7 +197,7 @@ def test_samples_without_a_known_code_are_counted_and_answered(fitted: RiskHead)
         {
             "subject_id": [1, 1, 1, 2, 2, 2],
             "time": pa.array([INDEX - 40 * DAY, INDEX + 9 * DAY, INDEX + 600 * DAY] * 2, pa.timestamp("us")),
-            "code": ["X//1", "O//OUT", "X//2", "C//1", "C//2", "C//3"],
+            "code": ["X//1", "O//OUT", "O//OTHER", "C//1", "C//2", "C//3"],
         }
     )
     at = AtDates(("2020-01-01",))

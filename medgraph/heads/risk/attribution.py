@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,8 +11,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
+from torch.nn import functional
 
 from medgraph.data.cohort import Cohort
+from medgraph.data.samples import Samples
 from medgraph.data.task import Task
 from medgraph.errors import SchemaError, UnknownIdentifierError, nearest
 from medgraph.heads.risk.code_vectors import CodeVectors
@@ -21,7 +25,9 @@ if TYPE_CHECKING:
 
     from medgraph.heads.risk.base import RiskHead
 
-__all__ = ["Attribution", "attribute", "integrated_gradients"]
+__all__ = ["Attribution", "Score", "attribute", "code_vectors_of", "integrated_gradients", "score_of"]
+
+Score = Callable[[Tensor], Tensor]  # logits (n, k) -> (n,): the number that is explained
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,9 +40,10 @@ class Attribution:
         days: from each event to the prediction time.
         visit: number of each event's visit, 0 the oldest that was looked at.
         contribution: what it adds to the logit.
-        logit: of the sample, before calibration.
+        logit: of the sample, before calibration; of survival, the log-odds of the event within `within`.
         rest: the logit without any event: age, sex, intercept. `rest` and the contributions add up to the logit.
         probability: calibrated, for tasks that have one.
+        within: days, of survival.
     """
 
     output: str
@@ -47,6 +54,7 @@ class Attribution:
     logit: float
     rest: float
     probability: float | None = None
+    within: float | None = None
 
     def __repr__(self) -> str:
         return f"Attribution({self.output}, {len(self.codes)} events, logit {self.logit:.3f})"
@@ -60,56 +68,121 @@ class Attribution:
         )
 
 
-def integrated_gradients(network: nn.Module, batch: Batch, output: int, steps: int = 64) -> Tensor:
+def code_vectors_of(network: nn.Module) -> CodeVectors:
+    """The layer in which a head's codes are vectors."""
+    return next(module for module in network.modules() if isinstance(module, CodeVectors))
+
+
+def integrated_gradients(
+    network: nn.Module, batch: Batch, score: int | Score, tolerance: float = 0.002, max_steps: int = 1024
+) -> Tensor:
     """∫ ∂f(αx)/∂x dα · x, summed over each vector: Sundararajan, Taly & Yan (2017); the baseline is vectors of zeros.
 
-    Midpoints of `steps` equal parts of [0, 1].
+    Midpoints of equal parts of [0, 1]: 32 of them, then twice as many as long as any sample's shares miss its score's
+    difference from the baseline by more than `tolerance`.
+
+    Args:
+        network: of a head.
+        batch: the samples.
+        score: what is explained; a number is that output's logit.
+        tolerance: largest error of a sample's sum.
+        max_steps: where to stop all the same.
     """
-    codes = next(module for module in network.modules() if isinstance(module, CodeVectors))
-    vectors = codes(batch.codes).detach()
-    total: Tensor = torch.zeros_like(vectors)
-    for step in range(steps):
-        scaled = (vectors * ((step + 0.5) / steps)).requires_grad_()
-        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-            value = network(batch, scaled)[:, output].sum()
-            (gradient,) = torch.autograd.grad(value, scaled)
-        total += gradient
-    shares: Tensor = (total * vectors).sum(dim=1) / steps
-    return shares
+    read: Score = (lambda logits: logits[:, score]) if isinstance(score, int) else score
+    vectors = code_vectors_of(network)(batch.codes).detach()
+    with torch.no_grad():
+        wanted = read(network(batch)) - read(network(batch, torch.zeros_like(vectors)))
+    steps = 32
+    while True:
+        total: Tensor = torch.zeros_like(vectors)
+        for step in range(steps):
+            scaled = (vectors * ((step + 0.5) / steps)).requires_grad_()
+            with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+                (gradient,) = torch.autograd.grad(read(network(batch, scaled)).sum(), scaled)
+            total += gradient
+        shares: Tensor = (total * vectors).sum(dim=1) / steps
+        sums = torch.zeros_like(wanted).index_add(0, batch.visit_sample[batch.code_visit], shares)
+        steps *= 2
+        if steps > max_steps or bool(((sums - wanted).abs() <= tolerance).all()):
+            return shares
+
+
+def score_of(head: RiskHead, output: str | None, within: float | None) -> tuple[str, Score, float | None]:
+    """Which number of a head is explained: its name, how logits give it, and the days of survival.
+
+    Args:
+        head: a fitted one.
+        output: which label or event; the first by default.
+        within: days, of survival; by default all that the head looks ahead.
+
+    Raises:
+        UnknownIdentifierError: no such output.
+        SchemaError: days where there are none.
+    """
+    target = head._fitted().target
+    if output is not None and output not in target.names:
+        near = nearest(output, target.names)
+        raise UnknownIdentifierError(f"{output!r} is no output: {', '.join(target.names[:5])}.{near}")
+    column = 0 if output is None else target.names.index(output)
+    if target.kind != "survival":
+        if within is not None:
+            raise SchemaError(f"within={within} is for survival tasks; this is a {target.kind} one.")
+        return target.names[column], lambda logits: logits[:, column], None
+    edges = [0.0, *getattr(target, "edges", ())]
+    days = edges[-1] if within is None else float(within)
+    if not 0 < days <= edges[-1]:
+        raise SchemaError(f"within={within}; the head looks from 0 to {edges[-1]:g} days ahead.")
+    after = int(np.searchsorted(edges, days, side="left"))
+    share = (days - edges[after - 1]) / (edges[after] - edges[after - 1])
+
+    def log_odds(logits: Tensor) -> Tensor:
+        curve = functional.pad(head._probabilities(target, logits)[:, column], (1, 0))
+        risk = curve[:, after - 1] * (1 - share) + curve[:, after] * share
+        return torch.logit(risk, eps=1e-7)
+
+    return target.names[column], log_odds, days
 
 
 def attribute(
-    head: RiskHead, cohort: Cohort, subject_id: int, label: str | Task | None, output: str | None
+    head: RiskHead,
+    cohort: Cohort,
+    subject_id: int,
+    label: str | Task | None,
+    output: str | None,
+    within: float | None,
 ) -> Attribution:
     """See `RiskHead.explain`."""
     state = head._fitted()
     task = state.task_for(cohort, label)
-    mine = cohort.only([subject_id])
-    if not mine.num_subjects:
-        raise UnknownIdentifierError(f"There is no such subject among the {cohort.num_subjects:,} of this cohort.")
-    samples = mine.timelines(task, state.vocabulary, head.visit).all()
+    name, score, days = score_of(head, output, within)
+    blocks = [block for block in cohort.only([subject_id]).timelines(task, state.vocabulary, head.visit) if len(block)]
+    if not blocks:
+        raise UnknownIdentifierError(
+            f"The task draws no sample of such a subject from the {cohort.num_subjects:,} of this cohort."
+        )
+    samples = Samples.concat(blocks)
     sample = samples.take(np.array([int(np.argmax(samples.prediction_time))]))
-    names = state.target.names
-    if output is not None and output not in names:
-        raise UnknownIdentifierError(f"{output!r} is no output: {', '.join(names[:5])}.{nearest(output, names)}")
-    if state.target.kind == "survival":
-        raise SchemaError("Contributions are to a logit; a survival head has one for each bin of time.")
-    column = names.index(output) if output is not None else 0
-    device = next(state.network.parameters()).device
-    batch = Batch.of(sample, device, head.max_visits)
-    contributions = head._contributions(state.network.eval(), batch, column).detach()
+    network = state.network.eval()
+    batch = Batch.of(sample, next(network.parameters()).device, head.max_visits)
+    column = state.target.names.index(name)
+    contributions = (
+        head._contributions(network, batch, column) if days is None else integrated_gradients(network, batch, score)
+    )
     with torch.no_grad():
-        logit = float(state.network(batch)[0, column])
-        codes = next(m for m in state.network.modules() if isinstance(m, CodeVectors))
-        rest = float(state.network(batch, torch.zeros_like(codes(batch.codes)))[0, column])
-    _, risk = head._outputs(state.network, state.target, sample, state.calibrator)
+        logit = float(score(network(batch))[0])
+        rest = float(score(network(batch, torch.zeros_like(code_vectors_of(network)(batch.codes))))[0])
+    if days is None:
+        probability = float(head._outputs(network, state.target, sample, state.calibrator)[1][0, column])
+    else:
+        probability = 1 / (1 + math.exp(-logit))
     return Attribution(
-        names[column],
+        name,
         tuple(state.vocabulary.codes[i] for i in batch.codes.tolist()),
         batch.code_days.cpu().double().numpy(),
         batch.code_visit.cpu().numpy(),
-        contributions.cpu().double().numpy(),
+        contributions.detach().cpu().double().numpy(),
         logit,
         rest,
-        float(risk[0, column]),
+        probability,
+        days,
     )
