@@ -57,6 +57,13 @@ class Timelines:
         """All samples at once."""
         return Samples.concat(list(self))
 
+    def histories(self) -> Iterator[Samples]:
+        """Blocks in which each subject stands once, up to the last of its prediction times, however far back.
+
+        What concept embeddings may learn from: every event that some sample may see, and none twice.
+        """
+        return background(self._blocks(None, last_only=True), self.prefetch)
+
     def labels(self) -> Labels:
         """The labels alone, and what was excluded: one pass over the events."""
         return self.cohort.labels(self.task)
@@ -82,18 +89,22 @@ class Timelines:
         if rest is not None:
             yield rest
 
-    def _blocks(self, order: Int64[np.ndarray, " p"] | None) -> Iterator[Samples]:
+    def _blocks(self, order: Int64[np.ndarray, " p"] | None, last_only: bool = False) -> Iterator[Samples]:
         lookup = self.vocabulary.lookup(self.cohort.shards.codes)
         for record in self.cohort.records(order):
             labels = self.task.labels(record)
+            if last_only and len(labels):
+                labels = labels.take(np.flatnonzero(np.diff(labels.subject_id, append=labels.subject_id[-1] + 1)))
             if len(labels):
-                yield self._samples(record, labels, lookup)
+                yield self._samples(record, labels, lookup, None if last_only else self.task.observation_days)
 
-    def _samples(self, record: Record, labels: Labels, lookup: Int64[np.ndarray, " c"]) -> Samples:
+    def _samples(
+        self, record: Record, labels: Labels, lookup: Int64[np.ndarray, " c"], observation_days: float | None
+    ) -> Samples:
         events = record.events
         subject = _places(events.subject_id, labels.subject_id)
         time = labels.prediction_time
-        start, stop = record.window(subject, time, self.task.observation_days, self.task.strict)
+        start, stop = record.window(subject, time, observation_days, self.task.strict)
         number = lookup[events.code]
         known = np.flatnonzero(number >= 0)
         rows, offsets = spread(np.searchsorted(known, start), np.searchsorted(known, stop))
@@ -147,7 +158,7 @@ def fit_vocabulary(
     index: dict[str, int] = {}
     group = np.array([index.setdefault(roll_up.get(code, code), len(index)) for code in cohort.shards.codes], np.int64)
     counts, had = np.zeros(len(index), dtype=np.int64), np.zeros(len(index), dtype=np.int64)
-    valued, total, squares = (np.zeros(len(index)) for _ in range(3))
+    valued, mean, spread_ = (np.zeros(len(index)) for _ in range(3))  # how many, their mean, squares around it
     parts: list[Labels] = []
     for record in cohort.records():
         labels = task.labels(record)
@@ -166,15 +177,19 @@ def fit_vocabulary(
         had += np.bincount(pairs % max(len(index), 1), minlength=len(index))
         value = events.value[seen].astype(np.float64)
         given = ~np.isnan(value)
-        valued += np.bincount(code[given], minlength=len(index))
-        total += np.bincount(code[given], value[given], minlength=len(index))
-        squares += np.bincount(code[given], value[given] ** 2, minlength=len(index))
+        code, value = code[given], value[given]
+        more = np.bincount(code, minlength=len(index))
+        here = np.bincount(code, value, minlength=len(index)) / np.maximum(more, 1)
+        step, both = here - mean, np.maximum(valued + more, 1)  # Chan et al. (1979): two means and variances made one
+        spread_ += np.bincount(code, (value - here[code]) ** 2, minlength=len(index)) + step**2 * valued * more / both
+        mean += step * more / both
+        valued += more
     Labels.concat(parts).check()
     names = list(index)
     kept = sorted((row for row in range(len(names)) if counts[row] >= min_count), key=lambda r: (-counts[r], names[r]))
     if not kept:
         raise SchemaError(f"No code is seen {min_count:,} times or more before the prediction times.")
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = (total / valued)[kept]
-        std = np.sqrt(np.maximum((squares / valued)[kept] - mean**2, 0))
-    return CodeVocabulary(tuple(names[row] for row in kept), counts[kept], had[kept], mean, std, roll_up)
+    none = valued == 0
+    mean[none] = spread_[none] = np.nan
+    std = np.sqrt(spread_ / np.maximum(valued, 1))
+    return CodeVocabulary(tuple(names[row] for row in kept), counts[kept], had[kept], mean[kept], std[kept], roll_up)

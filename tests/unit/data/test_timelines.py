@@ -180,6 +180,28 @@ class TestSamples:
         with pytest.raises(SchemaError, match="at least one sample"):
             next(timelines.batches(0))
 
+    def test_histories_hold_what_some_sample_may_see_once(self) -> None:
+        task = CodeWithin(("A",), 15, AtDates(("2010-01-16", "2010-01-31")), observation_days=7)
+        timelines = random_cohort().timelines(task)
+        samples, histories = timelines.all(), Samples.concat(list(timelines.histories()))
+        assert histories.subject_id.tolist() == list(dict.fromkeys(samples.subject_id.tolist()))
+        whole = random_cohort().timelines(SOON, timelines.vocabulary).all()
+        last = {s: n for n, s in enumerate(samples.subject_id.tolist())}
+        assert histories.prediction_time.tolist() == samples.prediction_time[list(last.values())].tolist()
+        keys = list(zip(whole.subject_id.tolist(), whole.prediction_time.tolist(), strict=True))
+        rows = [
+            keys.index(k) for k in zip(histories.subject_id.tolist(), histories.prediction_time.tolist(), strict=True)
+        ]
+        assert histories.codes.tolist() == whole.take(np.array(rows)).codes.tolist()
+
+    def test_values_far_from_zero(self) -> None:
+        rows = [(s, day(n), "A", 1e6 + (s * 7 + n) % 3) for s in range(1, 9) for n in range(5)]
+        rows += [(s, day(20), "B", None) for s in range(1, 5)] + [(9, day(99), "C", None)]
+        vocabulary = cohort_of(rows).vocabulary(CodeWithin(("B",), 15, AtDates((str(day(10).date()),))))
+        assert vocabulary.std[0] == pytest.approx(
+            np.std([(s * 7 + n) % 3 for s in range(1, 9) for n in range(5)]), rel=1e-6
+        )
+
     def test_an_empty_part(self) -> None:
         cohort = random_cohort().split((1, 0, 0))
         with pytest.raises(SchemaError, match="There is no sample"):
