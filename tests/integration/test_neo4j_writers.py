@@ -138,6 +138,18 @@ def test_a_writer_that_was_taken_for_dead_stops_and_harms_nothing(
     assert_holds(store, OLD)
 
 
+def test_a_lease_is_known_by_its_token_and_not_by_its_count(
+    url: str, store: Neo4jStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Neo4jStore(url) as first, paused(monkeypatch, first, people("FIRST", 50)) as end:
+        store.execute("MATCH (w:_Medgraph {name: 'writer'}) SET w.token = 'theirs'")  # as far as the first
+        assert "another writer took over" in str(end())
+    assert store.query("MATCH (:_Staged)-[r]->() RETURN count(r) AS n")["n"].to_pylist() == [0]
+    store.execute("MATCH (w:_Medgraph {name: 'writer'}) REMOVE w.token")
+    store.write(OLD)
+    assert_holds(store, OLD)
+
+
 def test_of_many_that_come_at_once_one_gets_in(url: str) -> None:
     stores = [Neo4jStore(url) for _ in range(4)]
     with stores[0], stores[1], stores[2], stores[3]:

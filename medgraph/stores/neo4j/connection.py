@@ -209,8 +209,7 @@ class Connection:
             again = may_pass(found, repeatable) and not (refused and is_refusal(found))
             refused = refused or is_refusal(found)
             if isinstance(told, TooLargeError) or not again or time.monotonic() + pause > until:
-                # Not raised where the driver's error is caught: its traceback would go with ours, and in its frames
-                # lie the password and the rows.
+                # Not raised where the driver's error is caught: its frames, with the rows in them, would come along.
                 raise told
             time.sleep(pause)
             pause = min(2 * pause, 2.0)

@@ -176,9 +176,9 @@ class Writer:
             try:
                 made = self._lease.once(f"{cypher} RETURN count(*)", rows=rows(start, stop))
             except TooLargeError:
-                if size <= _SMALLEST:
+                if stop - start <= _SMALLEST:
                     raise
-                size = max(size // 4, _SMALLEST)
+                size = max((stop - start) // 4, _SMALLEST)
                 continue
             if made not in (None, stop - start):
                 raise StoreError(f"{self._connection.address} took {made:,} of {stop - start:,} rows; write again.")
