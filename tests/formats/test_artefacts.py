@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
+from medgraph.data.cohort import Cohort
+from medgraph.data.prediction_times import AtDates
 from medgraph.data.schema import EdgeType
+from medgraph.data.tasks import CodeWithin
 from medgraph.embeddings.embedding import Embedding
 from medgraph.heads.repurposing.predictor import LinkPredictor
+from medgraph.heads.risk.cnn import Deepr
 
 HERE = Path(__file__).parent
 
@@ -35,3 +40,20 @@ def test_a_link_predictor_of_version_1_loads() -> None:
     assert [c.known for c in first] == [True, False, False]
     np.testing.assert_allclose([c.probability for c in first], [0.880797, 0.5, 0.119203], atol=1e-6)
     np.testing.assert_allclose([c.novelty for c in first], [0.5, 0.25, 1.0])
+
+
+def test_a_risk_head_of_version_1_loads() -> None:
+    head = Deepr.load(HERE / "risk_head_v1")
+    assert (head.filters, head.window, head.seed) == (2, 3, 0)
+    start, day = int(np.datetime64("2020-01-01", "us").astype(np.int64)), 86_400_000_000
+    table = pa.table(
+        {
+            "subject_id": [1, 1, 2, 2, 3, 3],
+            "time": pa.array([start - 9 * day, start + 500 * day] * 3, pa.timestamp("us")),
+            "code": ["C//1", "OUT", "C//4", "OUT", "X", "OUT"],
+        }
+    )
+    out = CodeWithin(("OUT",), 365, AtDates(("2020-01-01",)))
+    found = head.predict_proba(Cohort.of(table).with_tasks(out=out))  # the task is found by its name
+    np.testing.assert_allclose(found.probability, [0.967436, 0.000801, 0.967436], atol=1e-5)
+    assert found.unseen == 1

@@ -57,7 +57,7 @@ class RiskHead(ABC):
         dropout: share of numbers dropped before the last layer, in training.
         balance: let positives weigh as much as negatives in the loss; probabilities stay those of the data.
         bins: of time, for survival.
-        calibrator: fitted on tuning; None leaves probabilities as they are. Survival is not calibrated.
+        calibrator: fitted on tuning (several labels share one); None leaves risks as they are. Survival has none.
         epochs: at most; the best epoch by tuning's log loss is kept.
         patience: epochs without an improvement before training stops.
         batch_size: samples in a step.

@@ -183,6 +183,24 @@ def test_risks_within_days_are_linear_between_the_horizons() -> None:
         found_of(SEEN, RISK).within(3.0)
 
 
+@pytest.mark.parametrize(
+    ("code", "wanted"),
+    [
+        ("GENDER//F", "F"),
+        ("SEX//female", "female"),
+        ("MEDS_SEX//M", "M"),
+        ("Gender/8507", "8507"),
+        ("SEXUAL//x", "unknown"),
+    ],
+)
+def test_sex_is_read_from_codes_without_a_time(code: str, wanted: str) -> None:
+    samples = SEEN.take(np.arange(3))
+    vocabulary = CodeVocabulary((code, *CODES[1:]), *(np.zeros(5),) * 4)
+    object.__setattr__(samples, "vocabulary", vocabulary)
+    object.__setattr__(samples, "static_codes", np.array([0, 0, 3], dtype=np.int32))
+    assert sexes(samples).tolist() == [wanted, wanted, "unknown"]
+
+
 def cohort_of(n: int = 150) -> Cohort:
     start, day = int(np.datetime64("2020-01-01", "us").astype(np.int64)), 86_400_000_000
     rows = []
