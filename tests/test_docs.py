@@ -6,6 +6,7 @@ import ast
 import builtins
 import doctest
 import importlib
+import os
 import re
 import shlex
 from pathlib import Path
@@ -52,10 +53,15 @@ def run(source: str, *, all_of_it: bool) -> int:
 
 
 @pytest.mark.slow
-def test_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     monkeypatch.chdir(tmp_path)
-    blocks = fences((ROOT / "README.md").read_text(encoding="utf-8"), "python")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks, on_server = fences(readme, "python"), fences(readme, "python server")
     assert blocks
+    assert on_server
+    if os.environ.get("NEO4J_URI") or os.environ.get("CI"):
+        url = request.getfixturevalue("neo4j_url")
+        blocks += [block.replace("neo4j://localhost:7687", url) for block in on_server]
     run("\n".join(blocks), all_of_it=True)
 
 
