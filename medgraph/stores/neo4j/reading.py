@@ -15,6 +15,7 @@ from medgraph.data.schema import EdgeType, NodeType
 from medgraph.errors import StoreError
 from medgraph.stores.cypher import edge_pattern, label, property_name
 from medgraph.stores.neo4j.connection import Connection
+from medgraph.stores.neo4j.failures import TooLargeError
 from medgraph.stores.neo4j.layout import EXACT, ROW, Manifest, Part
 
 __all__ = ["gather", "read_graph"]
@@ -78,11 +79,10 @@ def _nodes(connection: Connection, manifest: Manifest, node_type: NodeType) -> p
         for low, high in _ranges(first, part.rows, part.rows):
             if part.nulls[field.name] == part.rows:
                 continue
-            found = connection.read(
-                f"{pattern} AND n.{name} IS NOT NULL RETURN collect(n.{ROW}), collect(n.{name})", low=low, high=high
-            )[0]
-            indices = np.concatenate([indices, np.asarray(found[0], dtype=np.int64) - first])
-            values += found[1]
+            cypher = f"{pattern} AND n.{name} IS NOT NULL RETURN collect(n.{ROW}), collect(n.{name})"
+            for found in _answers(connection, cypher, low, high):
+                indices = np.concatenate([indices, np.asarray(found[0], dtype=np.int64) - first])
+                values += found[1]
         if pa.types.is_list(field.type):
             exact = connection.read(
                 f"{pattern} AND n.{EXACT} IS NOT NULL RETURN collect(n.{ROW}), collect(n.{EXACT})",
@@ -110,8 +110,9 @@ def _edges(connection: Connection, manifest: Manifest, edge_type: EdgeType) -> p
     )
     found: list[list[Any]] = [[] for _ in asked]
     for low, high in _ranges(source, manifest.nodes[edge_type.source].rows, part.rows):
-        for whole, piece in zip(found, connection.read(cypher, low=low, high=high)[0], strict=True):
-            whole.extend(piece)
+        for answer in _answers(connection, cypher, low, high):
+            for whole, piece in zip(found, answer, strict=True):
+                whole.extend(piece)
     ends = np.array([found[0], found[1]], dtype=np.int64).reshape(2, -1)
     if ends.shape[1] != part.rows:
         raise StoreError(_altered(connection, f"{edge_type} has {ends.shape[1]:,} edges instead of {part.rows:,}: it"))
@@ -129,6 +130,19 @@ def _edges(connection: Connection, manifest: Manifest, edge_type: EdgeType) -> p
             columns[field.name] = pa.nulls(part.rows, field.type)
     order = pa.array(np.lexsort((ends[1], ends[0])))
     return pa.table({field.name: columns[field.name].take(order) for field in part.columns}, schema=part.columns)
+
+
+def _answers(connection: Connection, cypher: str, low: int, high: int) -> Iterator[tuple[Any, ...]]:
+    """The answer for the nodes from `low` to `high`: in halves where the server's memory is too short for it whole."""
+    try:
+        found = connection.read(cypher, low=low, high=high)[0]
+    except TooLargeError:
+        if high - low <= 1:
+            raise
+        yield from _answers(connection, cypher, low, (low + high) // 2)
+        yield from _answers(connection, cypher, (low + high) // 2, high)
+        return
+    yield found
 
 
 def _ranges(first: int, rows: int, weight: int) -> Iterator[tuple[int, int]]:
