@@ -52,7 +52,7 @@ class Samples:
     label: Float32[np.ndarray, "n ..."]
     age: Float32[np.ndarray, " n"]
     visit_offsets: Int64[np.ndarray, " n+1"]
-    code_offsets: Int64[np.ndarray, " v+1"]
+    code_offsets: Int64[np.ndarray, " w"]
     codes: Int32[np.ndarray, " t"]
     values: Float32[np.ndarray, " t"]
     code_days: Float32[np.ndarray, " t"]
