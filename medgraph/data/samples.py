@@ -67,7 +67,7 @@ class Samples:
         return f"Samples({len(self):,} samples, {self.code_offsets.size - 1:,} visits, {self.codes.size:,} events)"
 
     @property
-    def event_offsets(self) -> Int64[np.ndarray, " n+1"]:
+    def event_offsets(self) -> Int64[np.ndarray, " m"]:
         """Sample i has the events from `event_offsets[i]` to `event_offsets[i + 1]`."""
         return np.asarray(self.code_offsets[self.visit_offsets])
 
