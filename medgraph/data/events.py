@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,20 @@ from jaxtyping import Bool, Float32, Int32, Int64
 
 from medgraph.errors import MalformedInputError
 
-__all__ = ["BIRTH", "DAY", "DEATH", "STATIC", "VITAL", "YEAR", "Events", "clean", "event_table", "search", "spread"]
+__all__ = [
+    "BIRTH",
+    "DAY",
+    "DEATH",
+    "STATIC",
+    "VITAL",
+    "YEAR",
+    "Events",
+    "clean",
+    "event_table",
+    "moment",
+    "search",
+    "spread",
+]
 
 BIRTH, DEATH = "MEDS_BIRTH", "MEDS_DEATH"
 VITAL = (BIRTH, DEATH, "OBSERVATION_PERIOD//*")  # what frames a history and is no part of it
@@ -82,6 +96,13 @@ class Events:
         subject = np.searchsorted(self.offsets, rows, side="right") - 1
         result[subject[::-1]] = self.time[rows[::-1]]  # the last write, which is the earliest event, stays
         return result
+
+
+def moment(text: str) -> int:
+    """An ISO date or time as microseconds since 1970-01-01 UTC; without a zone it is UTC. Raises ValueError."""
+    given = datetime.fromisoformat(text)
+    given = given if given.tzinfo is None else given.astimezone(UTC).replace(tzinfo=None)
+    return int(np.datetime64(given, "us").astype(np.int64))
 
 
 def spread(

@@ -8,7 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int64
 
-from medgraph.data.events import DAY, STATIC
+from medgraph.data.events import DAY, STATIC, moment
 from medgraph.data.record import CodeSet, Record, check_codes, visit_starts
 from medgraph.errors import SchemaError
 
@@ -75,10 +75,11 @@ class AtDates:
     def __post_init__(self) -> None:
         object.__setattr__(self, "dates", tuple(self.dates))
         try:
-            found = np.array(self.dates, dtype="datetime64[us]")
-        except ValueError:
+            for date in self.dates:
+                moment(date)
+        except (ValueError, TypeError):
             raise SchemaError(f"AtDates: expected ISO dates such as 2014-01-01, got {self.dates!r}.") from None
-        if not self.dates or np.isnat(found).any():
+        if not self.dates:
             raise SchemaError("AtDates: expected one or more dates.")
 
     @classmethod
@@ -88,7 +89,7 @@ class AtDates:
 
     def times(self, record: Record) -> _Times:
         """Every subject at every date."""
-        dates = np.unique(np.array(self.dates, dtype="datetime64[us]").astype(np.int64))
+        dates = np.unique([moment(date) for date in self.dates])
         subjects = np.arange(record.events.num_subjects)
         return np.repeat(subjects, dates.size), np.tile(dates, subjects.size)
 

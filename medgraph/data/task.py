@@ -5,13 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
 from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
-from medgraph.data.events import DAY, STATIC, YEAR
+from medgraph.data.events import DAY, STATIC, YEAR, moment
 from medgraph.data.labels import Kind, Labels
 from medgraph.data.record import CodeSet, Record, check_codes
 from medgraph.errors import SchemaError
@@ -66,7 +65,7 @@ class Censoring:
             raise SchemaError(f"Censoring: expected incomplete 'exclude' or 'negative', got {self.incomplete!r}.")
         if self.end not in {"data", "subject"}:
             try:
-                datetime.fromisoformat(self.end)
+                moment(self.end)
             except ValueError:
                 raise SchemaError(f"Censoring: expected end 'data', 'subject' or a date, got {self.end!r}.") from None
 
@@ -74,7 +73,7 @@ class Censoring:
         """When does observation of each sample's subject end?"""
         if self.end == "subject":
             return np.asarray(record.ends[subject])
-        end = record.last if self.end == "data" else int(np.datetime64(self.end, "us").astype(np.int64))
+        end = record.last if self.end == "data" else moment(self.end)
         return np.full(subject.size, end)
 
 

@@ -362,6 +362,11 @@ class TestPredictionTimes:
     def test_yearly(self) -> None:
         assert AtDates.yearly(2014, 2016).dates == ("2014-01-01", "2015-01-01", "2016-01-01")
 
+    def test_dates_with_a_zone_are_brought_to_utc(self) -> None:
+        cohort = cohort_of([(1, day(0), "A"), (1, day(99), "B")])
+        labels = cohort.labels(CodeWithin(("B",), 1, AtDates(("2010-01-11T02:00:00+02:00", "2010-01-12"))))
+        assert sorted(found(labels)) == [(1, day(10)), (1, day(11))]
+
     @pytest.mark.parametrize(
         "rule",
         [
@@ -369,6 +374,7 @@ class TestPredictionTimes:
             lambda: AtEvent(("A",), delay_days=-1),
             lambda: AtDates(()),
             lambda: AtDates(("yesterday",)),
+            lambda: AtDates((2014,)),  # type: ignore[arg-type]
             lambda: AfterFirst((-1.0,)),
             lambda: AfterVisit(min_visits=0),
         ],
