@@ -84,7 +84,7 @@ def fit_head(
     source = {"fingerprint": cohort.fingerprint, "provenance": [vars(source) for source in cohort.provenance]}
     called = label if isinstance(label, str) else None
     return Fitted(
-        network, vocabulary, target, calibrator, task, called, repr(task), history, counts, tuple(notes), matched,
+        network, vocabulary, target, calibrator, task, called, _in_words(task), history, counts, tuple(notes), matched,
         source, cohort,
     )  # fmt: skip
 
@@ -96,6 +96,12 @@ def _code_vectors(
         return CodeVectors.fresh(len(vocabulary), head.vector_size), None
     match = match_codes(vocabulary, head.embedding, _parents(cohort), head.min_match)
     return CodeVectors.started(match, head.fine_tune), {**match.counts(), "share": match.share}
+
+
+def _in_words(task: Task, limit: int = 2000) -> str:
+    """A task with many code sets is cut."""
+    words = repr(task)
+    return words if len(words) <= limit else f"{words[:limit]} ... ({len(words):,} characters)"
 
 
 def _check_split(cohort: Cohort) -> None:
