@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from medgraph.evaluation.report import Report
     from medgraph.evaluation.splits import EdgeSplit, split_edges
     from medgraph.evaluation.summary import combine
+    from medgraph.explain.attribution import explain_risk
     from medgraph.explain.paths import explain_paths
     from medgraph.explore.maps import map_embedding
     from medgraph.explore.neighbourhood import neighbourhood
+    from medgraph.explore.timeline import timeline
     from medgraph.heads.repurposing.baselines import DegreePrior, NearestNeighbour
     from medgraph.heads.repurposing.kernels import SharedNeighbours
     from medgraph.heads.repurposing.path_counts import BoostedPathCounts, MetapathCounts
@@ -88,6 +90,7 @@ _HOME = {
     "crosswalk": "medgraph.data.crosswalk",
     "evaluate_links": "medgraph.evaluation.protocol",
     "explain_paths": "medgraph.explain.paths",
+    "explain_risk": "medgraph.explain.attribution",
     "link_loader": "medgraph.stores.remote",
     "list_loaders": "medgraph.loading",
     "load": "medgraph.loading",
@@ -97,6 +100,7 @@ _HOME = {
     "open_store": "medgraph.stores",
     "remote_backend": "medgraph.stores.remote",
     "split_edges": "medgraph.evaluation.splits",
+    "timeline": "medgraph.explore.timeline",
 }
 
 __all__ = [
@@ -141,6 +145,7 @@ __all__ = [
     "crosswalk",
     "evaluate_links",
     "explain_paths",
+    "explain_risk",
     "link_loader",
     "list_loaders",
     "load",
@@ -150,6 +155,7 @@ __all__ = [
     "open_store",
     "remote_backend",
     "split_edges",
+    "timeline",
 ]
 
 
