@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medgraph.data.cohort import SPLITS, Cohort
+from medgraph.data.delimited import READ_FAULTS
 from medgraph.data.given_labels import GivenLabels
 from medgraph.data.graph import Provenance
 from medgraph.data.task import Task
@@ -65,7 +66,8 @@ def _table(file: Path, required: tuple[str, ...]) -> pa.Table | None:
         return None
     try:
         table = pq.read_table(file)
-    except (pa.ArrowException, OSError) as fault:
+        table.validate(full=True)  # Parquet does not see to it that text is UTF-8
+    except READ_FAULTS as fault:
         raise MalformedInputError(f"cannot be read as Parquet: {type(fault).__name__}.", file) from None
     for name in required:
         if name not in table.column_names:

@@ -92,7 +92,7 @@ class PatientTable:
     def _parquet(self, file: Path) -> pq.ParquetFile:
         try:
             return pq.ParquetFile(file)
-        except (pa.ArrowException, OSError) as fault:
+        except READ_FAULTS as fault:
             raise MalformedInputError(f"cannot be read as Parquet: {type(fault).__name__}.", file) from None
 
     def _rows(self, wanted: list[str]) -> Iterator[pa.Table]:
@@ -107,8 +107,9 @@ class PatientTable:
             try:
                 for batch in opened.iter_batches(1 << 19, columns=[names[name] for name in wanted], use_threads=False):
                     table = pa.Table.from_batches([batch])
+                    table.validate(full=True)  # Parquet does not see to it that text is UTF-8
                     yield table.rename_columns([name.lower() for name in table.column_names])
-            except (pa.ArrowException, OSError) as fault:
+            except READ_FAULTS as fault:
                 raise MalformedInputError(f"cannot be read as Parquet: {type(fault).__name__}.", file) from None
 
     def _header(self) -> list[str]:

@@ -181,6 +181,7 @@ def event_table(table: pa.Table, where: str, counts: Counter[str]) -> pa.Table:
                 columns[name] = pc.cast(column, wanted, safe=False)
             else:
                 columns[name] = pc.cast(column, wanted)
+                columns[name].validate(full=name == "code")  # Parquet does not see to it that text is UTF-8
         except pa.ArrowException:
             problem = f"holds {column.type}, which does not read as {wanted}."
             raise MalformedInputError(problem, where, column=name) from None

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Int64, UInt64
 
+from medgraph.data.delimited import READ_FAULTS
 from medgraph.data.events import BIRTH, STATIC, Events, clean, event_table
 from medgraph.errors import MalformedInputError
 
@@ -227,7 +228,7 @@ def _batches(source: Path | pa.Table, columns: Sequence[str] | None = None) -> I
             wanted = None if columns is None else [c for c in columns if c in file.schema_arrow.names]
             for batch in file.iter_batches(batch_size=_BLOCK // 4, columns=wanted, use_threads=False):
                 yield pa.Table.from_batches([batch])
-    except (pa.ArrowException, OSError) as fault:
+    except READ_FAULTS as fault:
         raise MalformedInputError(f"cannot be read as Parquet: {type(fault).__name__}.", source) from None
 
 

@@ -41,6 +41,12 @@ def table(rows: list[tuple], **more) -> pa.Table:
     )
 
 
+def no_text(rows: int) -> pa.Array:
+    return pa.StringArray.from_buffers(
+        rows, pa.py_buffer(np.arange(rows + 1, dtype=np.int32)), pa.py_buffer(b"\xff" * rows)
+    )
+
+
 def some(subjects: int = 40, seed: int = 0) -> pa.Table:
     rng = np.random.default_rng(seed)
     rows: list[tuple] = []
@@ -131,6 +137,7 @@ class TestCleaning:
             (lambda t: t.set_column(0, "subject_id", pa.nulls(t.num_rows, pa.int64())), "rows have no subject_id"),
             (lambda t: t.set_column(0, "subject_id", pa.array(["x"] * t.num_rows)), "does not read as int64"),
             (lambda t: t.set_column(1, "time", pa.array(["x"] * t.num_rows)), "does not read as timestamp"),
+            (lambda t: t.set_column(2, "code", no_text(t.num_rows)), "does not read as string"),
             (lambda t: t.set_column(3, "numeric_value", pa.array(["x"] * t.num_rows)), "does not read as float"),
         ],
     )
