@@ -116,9 +116,9 @@ class PatientTable:
         try:
             with open_bytes(self.path) as stream:
                 head = bytes(stream.read(1 << 20)).partition(b"\n")[0].decode("utf-8-sig")
-        except READ_FAULTS:
+            names = next(csv.reader([head.rstrip("\r")]), [])
+        except (*READ_FAULTS, csv.Error):
             raise MalformedInputError("has no readable header; expected CSV in UTF-8.", self.path) from None
-        names = next(csv.reader([head.rstrip("\r")]), [])
         if not any(names):
             raise MalformedInputError("the file is empty; expected a header.", self.path)
         lower = [name.strip().lower() for name in names]
