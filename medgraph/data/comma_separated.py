@@ -91,7 +91,9 @@ class PatientTable:
 
     def _parquet(self, file: Path) -> pq.ParquetFile:
         try:
-            return pq.ParquetFile(file)
+            opened = pq.ParquetFile(file)
+            _ = opened.schema_arrow.names  # read only now, and not always text
+            return opened
         except READ_FAULTS as fault:
             raise MalformedInputError(f"cannot be read as Parquet: {type(fault).__name__}.", file) from None
 
