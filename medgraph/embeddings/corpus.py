@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from itertools import pairwise
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from medgraph.embeddings.walks import ENDED, WalkSampler
+from medgraph.data.graph import KnowledgeGraph
+from medgraph.embeddings.walks import ENDED, Walks, WalkSampler
 from medgraph.errors import SchemaError
 
-__all__ = ["Corpus", "SequenceCorpus", "Stream", "WalkCorpus"]
+__all__ = ["Corpus", "Reading", "SequenceCorpus", "Source", "Stream", "WalkCorpus", "cut_at", "read_graph"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +34,7 @@ class Stream:
 
 @runtime_checkable
 class Corpus(Protocol):
-    """Sequences of numbers below `num_tokens`, each read the same at every pass."""
+    """Sequences of numbers below `num_tokens`; a pass is the same whenever it is read, and may differ by epoch."""
 
     num_tokens: int
 
@@ -44,12 +46,55 @@ class Corpus(Protocol):
         """How many tokens can a batch have?"""
         ...
 
-    def batch(self, number: int, batch_tokens: int, device: torch.device) -> Stream:
+    def batch(self, number: int, batch_tokens: int, device: torch.device, epoch: int = 0) -> Stream:
         """One batch."""
         ...
 
+    def passage(self, epoch: int = 0) -> Iterator[list[int]]:
+        """The sequences of one epoch, one after the other."""
+        size = 1 << 16
+        for number in range(self.cut(size)):
+            stream = self.batch(number, size, torch.device("cpu"), epoch)
+            ends = torch.unique_consecutive(stream.sequences, return_counts=True)[1].cumsum(0).tolist()
+            yield from (stream.tokens[first:last].tolist() for first, last in pairwise([0, *ends]))
+
     def __iter__(self) -> Iterator[list[int]]:
-        """The sequences, one after the other."""
+        return self.passage()
+
+    def counts(self, device: torch.device | str = "cpu") -> Int64[Tensor, " tokens"]:
+        """How often does each token occur in a pass?"""
+        counts = torch.zeros(self.num_tokens, dtype=torch.int64, device=device)
+        size = 4_000_000
+        for number in range(self.cut(size)):
+            counts += torch.bincount(self.batch(number, size, counts.device).tokens, minlength=self.num_tokens)
+        return counts.cpu()
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A corpus and what its tokens are.
+
+    Args:
+        corpus: the sequences.
+        ids: of each token.
+        types: node types, "" where there are none.
+        names: of each token.
+        origin: where it came from, as plain values: `fingerprint`, `provenance`. No subject and no date.
+    """
+
+    corpus: Corpus
+    ids: tuple[str, ...]
+    types: tuple[str, ...]
+    names: tuple[str, ...]
+    origin: dict[str, Any]
+
+
+@runtime_checkable
+class Source(Protocol):
+    """What a skip-gram can read besides graphs and plain sequences."""
+
+    def read(self, walks: Walks, seed: int, device: torch.device) -> Reading:
+        """Its corpus: graphs in it are walked by `walks`, and what is drawn at random follows from `seed`."""
         ...
 
 
@@ -74,7 +119,7 @@ class WalkCorpus(Corpus):
         """Full-length walks; one at least."""
         return self._per_batch(batch_tokens) * self.sampler.walks.length
 
-    def batch(self, number: int, batch_tokens: int, device: torch.device) -> Stream:
+    def batch(self, number: int, batch_tokens: int, device: torch.device, epoch: int = 0) -> Stream:  # noqa: ARG002
         """The walks of one batch."""
         size = self._per_batch(batch_tokens)
         first, last = number * size, min((number + 1) * size, len(self.sampler))
@@ -87,9 +132,18 @@ class WalkCorpus(Corpus):
         there = walks != ENDED
         return Stream(walks[there], sequences[there])
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def passage(self, epoch: int = 0) -> Iterator[list[int]]:  # noqa: ARG002
+        """Each walk."""
         for walk in self.sampler:
             yield walk.tolist()
+
+
+def read_graph(graph: KnowledgeGraph, walks: Walks, seed: int, device: torch.device) -> Reading:
+    """Walks over a graph. Raises SchemaError where it has no edges."""
+    if not graph.num_edges:
+        raise SchemaError(f"{graph} has no edges to walk over.")
+    origin = {"fingerprint": graph.fingerprint, "provenance": [vars(source) for source in graph.provenance]}
+    return Reading(WalkCorpus(walks.on(graph, seed, device)), graph.ids, graph.types, graph.names, origin)
 
 
 class SequenceCorpus(Corpus):
@@ -120,13 +174,7 @@ class SequenceCorpus(Corpus):
     def _cuts(self, batch_tokens: int) -> list[int]:
         """Batches end where a sequence ends; a sequence longer than a batch is cut."""
         if self._cut_at[0] != batch_tokens:
-            cuts = [0]
-            while cuts[-1] < len(self._flat):
-                limit = cuts[-1] + batch_tokens
-                whole = int(np.searchsorted(self._ends, limit, side="right"))
-                end = int(self._ends[whole - 1]) if whole else 0
-                cuts.append(end if end > cuts[-1] else min(limit, len(self._flat)))
-            self._cut_at = batch_tokens, cuts
+            self._cut_at = batch_tokens, cut_at(self._ends, batch_tokens)
         return self._cut_at[1]
 
     def cut(self, batch_tokens: int) -> int:
@@ -137,13 +185,25 @@ class SequenceCorpus(Corpus):
         """A sequence that is longer is cut."""
         return batch_tokens
 
-    def batch(self, number: int, batch_tokens: int, device: torch.device) -> Stream:
+    def batch(self, number: int, batch_tokens: int, device: torch.device, epoch: int = 0) -> Stream:  # noqa: ARG002
         """The sequences of one batch."""
         first, last = self._cuts(batch_tokens)[number : number + 2]
         return Stream(self._flat[first:last].to(device), self._sequences[first:last].to(device))
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def passage(self, epoch: int = 0) -> Iterator[list[int]]:  # noqa: ARG002
+        """Each sequence."""
         first = 0
         for last in self._ends.tolist():
             yield self._flat[first:last].tolist()
             first = last
+
+
+def cut_at(ends: Int64[np.ndarray, " sequences"], batch_tokens: int) -> list[int]:
+    """Where batches of whole sequences begin, and the last one ends; a sequence longer than a batch is cut."""
+    cuts, total = [0], int(ends[-1])
+    while cuts[-1] < total:
+        limit = cuts[-1] + batch_tokens
+        whole = int(np.searchsorted(ends, limit, side="right"))
+        end = int(ends[whole - 1]) if whole else 0
+        cuts.append(end if end > cuts[-1] else min(limit, total))
+    return cuts

@@ -13,7 +13,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from medgraph.data.graph import KnowledgeGraph
-from medgraph.embeddings.corpus import Corpus, SequenceCorpus, WalkCorpus
+from medgraph.embeddings.corpus import Corpus, Reading, SequenceCorpus, Source, read_graph
 from medgraph.embeddings.embedding import Embedding
 from medgraph.embeddings.skipgram_gensim import GensimBackend
 from medgraph.embeddings.skipgram_torch import TorchBackend
@@ -104,15 +104,15 @@ class SkipGram:
 
     def fit(
         self,
-        data: KnowledgeGraph | Iterable[Iterable[str]],
+        data: KnowledgeGraph | Source | Iterable[Iterable[str]],
         checkpoint: Path | str | None = None,
         resume: bool = False,
         progress: bool = True,
     ) -> SkipGram:
-        """Learn from walks over a graph, or from sequences of ids.
+        """Learn from walks over a graph, from patients' histories, from both, or from sequences of ids.
 
         Args:
-            data: a graph, or sequences such as the codes of each patient in order of time.
+            data: a graph; `VisitSequences(cohort)`; `JointSequences(graph, visits)`; or sequences of ids.
             checkpoint: file to save to after each epoch and at Ctrl-C.
             resume: go on from `checkpoint`; the result is, to the bit on a CPU, that of an uninterrupted run.
             progress: show a progress bar if it takes more than two seconds.
@@ -122,25 +122,18 @@ class SkipGram:
             TrainingInterrupted: Ctrl-C; the message says how to go on.
         """
         device = resolve_device(self.device)
-        corpus: Corpus
-        if isinstance(data, KnowledgeGraph):
-            if not data.num_edges:
-                raise SchemaError(f"{data} has no edges to walk over.")
-            corpus = WalkCorpus(self.walks.on(data, self.seed, device))
-            labels = data.ids, data.types, data.names
-        else:
-            corpus = SequenceCorpus(data)
-            labels = corpus.ids, ("",) * len(corpus.ids), corpus.ids
-        counts = _count(corpus, device)
+        reading = self._read(data, device)
+        counts = reading.corpus.counts(device)
         present = (counts >= max(self.min_count, 1)).numpy()
         if not present.any():
             raise SchemaError(
                 f"No id occurs min_count={self.min_count} times (the most frequent: {int(counts.max())})."
             )
         vectors, contexts, self.history_ = self.backend.train(
-            self, corpus, counts, Fit(device, checkpoint, resume, progress)
+            self, reading.corpus, counts, Fit(device, checkpoint, resume, progress)
         )
-        metadata = self._metadata(data if isinstance(data, KnowledgeGraph) else None, int((~present).sum()))
+        metadata = self._metadata(reading.origin, int((~present).sum()))
+        labels = reading.ids, reading.types, reading.names
         ids, types, names = (tuple(np.array(label, dtype=object)[present]) for label in labels)
         self._embeddings = tuple(
             Embedding(ids, types, names, table.cpu().numpy()[present], metadata=metadata)
@@ -171,23 +164,21 @@ class SkipGram:
             if f.name != "device"
         }
 
-    def _metadata(self, graph: KnowledgeGraph | None, skipped: int) -> dict[str, Any]:
+    def _read(self, data: KnowledgeGraph | Source | Iterable[Iterable[str]], device: torch.device) -> Reading:
+        if isinstance(data, Source):
+            return data.read(self.walks, self.seed, device)
+        if isinstance(data, KnowledgeGraph):
+            return read_graph(data, self.walks, self.seed, device)
+        corpus = SequenceCorpus(data)
+        return Reading(corpus, corpus.ids, ("",) * len(corpus.ids), corpus.ids, {})
+
+    def _metadata(self, origin: dict[str, Any], skipped: int) -> dict[str, Any]:
         metadata: dict[str, Any] = {
             "encoder": "SkipGram",
             "parameters": self.settings(),
             "seed": self.seed,
             "metrics": {"loss": self.history_[-1]["loss"], "ids_below_min_count": skipped},
         }
-        if graph is not None:
-            provenance = [vars(source) for source in graph.provenance]
-            metadata["graph"] = {"fingerprint": graph.fingerprint, "provenance": provenance}
+        if origin:
+            metadata["graph"] = origin
         return metadata
-
-
-def _count(corpus: Corpus, device: torch.device) -> Int64[Tensor, " tokens"]:
-    """How often does each token occur?"""
-    counts = torch.zeros(corpus.num_tokens, dtype=torch.int64, device=device)
-    size = 4_000_000
-    for number in range(corpus.cut(size)):
-        counts += torch.bincount(corpus.batch(number, size, device).tokens, minlength=corpus.num_tokens)
-    return counts.cpu()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
     from medgraph.embeddings.skipgram import Fit, SkipGram
 
 __all__ = ["GensimBackend"]
+
+
+class _Passes:
+    """The corpus, each time it is gone through as of the next epoch."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._corpus, self._epoch = corpus, 0
+
+    def __iter__(self) -> Iterator[list[int]]:
+        self._epoch += 1
+        return self._corpus.passage(self._epoch - 1)
 
 
 @dataclass(frozen=True)
@@ -66,7 +78,7 @@ class GensimBackend:
             present = {token: count for token, count in enumerate(counts.tolist()) if count}
             word2vec.build_vocab_from_freq(present)
             word2vec.train(
-                corpus, total_words=int(counts.sum()), epochs=model.epochs, compute_loss=True,
+                _Passes(corpus), total_words=int(counts.sum()), epochs=model.epochs, compute_loss=True,
                 callbacks=[Watch()],
             )  # fmt: skip
         tables = np.zeros((2, corpus.num_tokens, model.vector_size), dtype=np.float32)

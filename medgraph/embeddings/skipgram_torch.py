@@ -95,18 +95,20 @@ class _SkipGramTask(Task):
         self._distance = (place[None, :] - reach - torch.arange(block, device=device)[:, None]).abs()
         self._weight_sums = torch.zeros(corpus.num_tokens, device=device)
         self._batch_tokens = max(block, min(backend.batch_tokens, 4 * int((kept > 0).sum())))
+        self._per_epoch = corpus.cut(self._batch_tokens)
         self._blocks = -(-corpus.largest(self._batch_tokens) // block)
 
-    def batches(self, epoch: int) -> Sequence[int]:  # noqa: ARG002 (the same in every epoch)
-        """Numbers of the corpus's batches."""
-        return range(self.corpus.cut(self._batch_tokens))
+    def batches(self, epoch: int) -> Sequence[int]:
+        """Numbers of the corpus's batches, counted on from epoch to epoch."""
+        return range(epoch * self._per_epoch, (epoch + 1) * self._per_epoch)
 
     @torch.no_grad()
     def losses(self, batch: int, progress: float) -> Mapping[str, Tensor]:
         """Move the vectors by one batch; the loss is the mean over its pairs."""
         model, reach, block = self.model, self.model.window, self.backend.block
         alpha = model.alpha - (model.alpha - model.min_alpha) * progress
-        stream = self._subsampled(self.corpus.batch(batch, self._batch_tokens, self.device))
+        epoch, number = divmod(batch, self._per_epoch)
+        stream = self._subsampled(self.corpus.batch(number, self._batch_tokens, self.device, epoch))
         blocks = max(1, -(-stream.tokens.numel() // block)) if distributed.world_size() == 1 else self._blocks
         tail = blocks * block - stream.tokens.numel()
         tokens = functional.pad(stream.tokens, (reach, reach + tail))
