@@ -177,4 +177,8 @@ class Manifest:
                 found["fingerprint"],
             )
         except (KeyError, TypeError, ValueError, pa.ArrowInvalid) as fault:
-            raise StoreError(f"The manifest in this database was damaged ({fault!r}): write the graph anew.") from None
+            raise StoreError(
+                f"The manifest in this database was damaged ({fault!r}). Remove it by "
+                f"store.execute(\"MATCH (m:{BOOKKEEPING} {{name: 'graph'}}) DELETE m\"), then store.accept() takes "
+                "what is there as the graph."
+            ) from None

@@ -140,8 +140,8 @@ class Neo4jStore(Attached):
     def execute(self, cypher: str, /, **parameters: Any) -> pa.Table:
         """Run one statement that may change the database; values go in as `$parameters`.
 
-        After a change to the graph itself `accept()` makes it what `read` returns. Tried again where the server is
-        briefly away, so make it safe to repeat (MERGE rather than CREATE).
+        After a change to the graph itself `accept()` makes it what `read` returns. A statement whose answer was
+        lost is not sent again: the error says that it may have been done.
 
         Raises:
             StoreUnavailableError: this handle is read-only.

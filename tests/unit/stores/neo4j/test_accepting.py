@@ -358,3 +358,16 @@ def test_who_may_not_write_may_not_accept(store: Neo4jStore, neo4j_url: str) -> 
     store.write(sample())
     with open_store(neo4j_url, read_only=True) as reader, pytest.raises(StoreUnavailableError, match="read-only"):
         reader.accept()  # type: ignore[attr-defined]
+
+
+def test_a_damaged_manifest_can_be_overcome_as_its_error_says(store: Neo4jStore) -> None:
+    store.write(sample())
+    store.execute("MATCH (m:_Medgraph {name: 'graph'}) SET m.manifest = '{\"format_version\": 1}'")
+    for ask in (store.read, store.accept, lambda: store.write(sample())):
+        with pytest.raises(StoreError, match=r"damaged.*DELETE m.*accept"):
+            ask()
+    store.execute("MATCH (m:_Medgraph {name: 'graph'}) DELETE m")
+    store.accept(symmetric=[RESEMBLES])
+    assert store.read().num_edges == sample().num_edges
+    store.write(sample())
+    assert store.read().fingerprint == sample().fingerprint
