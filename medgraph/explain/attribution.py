@@ -111,7 +111,7 @@ def explain_risk(
             f"max_samples={max_samples}, max_codes={max_codes}, min_samples={min_samples}; expected at least 1 of each."
         )
     state = head._fitted()
-    name, score, days = score_of(head, output, within)
+    name, column, score, days = score_of(head, output, within)
     blocks = [
         block for block in cohort.timelines(state.task_for(cohort, label), state.vocabulary, head.visit) if len(block)
     ]
@@ -121,13 +121,13 @@ def explain_risk(
     if len(samples) > max_samples:
         rows = np.random.default_rng(seed).choice(len(samples), max_samples, replace=False)
         samples = samples.take(np.sort(rows))
-    asked = _Asked(head, samples, score, None if days is not None else state.target.names.index(name))
+    asked = _Asked(head, samples, score, column if days is None else None)
     codes = asked.codes(min_samples)
     pairs = asked.pairs(codes["number"].to_list()[:max_codes], min_samples)
     names = np.array(state.vocabulary.codes, dtype=object)
     codes.insert(0, "code", names[codes.pop("number").to_numpy(dtype=np.int64)])
-    for column in ("code", "other"):
-        pairs[column] = names[pairs[column].to_numpy(dtype=np.int64)]
+    for side in ("code", "other"):
+        pairs[side] = names[pairs[side].to_numpy(dtype=np.int64)]
     return RiskFactors(name, days, len(samples), codes, pairs)
 
 

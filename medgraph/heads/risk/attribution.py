@@ -107,8 +107,8 @@ def integrated_gradients(
             return shares
 
 
-def score_of(head: RiskHead, output: str | None, within: float | None) -> tuple[str, Score, float | None]:
-    """Which number of a head is explained: its name, how logits give it, and the days of survival.
+def score_of(head: RiskHead, output: str | None, within: float | None) -> tuple[str, int, Score, float | None]:
+    """Which number of a head is explained: its name and column, how logits give it, and the days of survival.
 
     Args:
         head: a fitted one.
@@ -119,15 +119,17 @@ def score_of(head: RiskHead, output: str | None, within: float | None) -> tuple[
         UnknownIdentifierError: no such output.
         SchemaError: days where there are none.
     """
-    target = head._fitted().target
+    state = head._fitted()
+    target = state.target
     if output is not None and output not in target.names:
         near = nearest(output, target.names)
         raise UnknownIdentifierError(f"{output!r} is no output: {', '.join(target.names[:5])}.{near}")
     column = 0 if output is None else target.names.index(output)
+    name = state.label if target.kind == "binary" and state.label is not None else target.names[column]
     if target.kind != "survival":
         if within is not None:
             raise SchemaError(f"within={within} is for survival tasks; this is a {target.kind} one.")
-        return target.names[column], lambda logits: logits[:, column], None
+        return name, column, lambda logits: logits[:, column], None
     edges = [0.0, *getattr(target, "edges", ())]
     days = edges[-1] if within is None else float(within)
     if not 0 < days <= edges[-1]:
@@ -140,7 +142,7 @@ def score_of(head: RiskHead, output: str | None, within: float | None) -> tuple[
         risk = curve[:, after - 1] * (1 - share) + curve[:, after] * share
         return torch.logit(risk, eps=1e-7)
 
-    return target.names[column], log_odds, days
+    return name, column, log_odds, days
 
 
 def attribute(
@@ -154,7 +156,7 @@ def attribute(
     """See `RiskHead.explain`."""
     state = head._fitted()
     task = state.task_for(cohort, label)
-    name, score, days = score_of(head, output, within)
+    name, column, score, days = score_of(head, output, within)
     blocks = [block for block in cohort.only([subject_id]).timelines(task, state.vocabulary, head.visit) if len(block)]
     if not blocks:
         raise UnknownIdentifierError(
@@ -164,7 +166,6 @@ def attribute(
     sample = samples.take(np.array([int(np.argmax(samples.prediction_time))]))
     network = state.network.eval()
     batch = Batch.of(sample, next(network.parameters()).device, head.max_visits)
-    column = state.target.names.index(name)
     contributions = (
         head._contributions(network, batch, column) if days is None else integrated_gradients(network, batch, score)
     )

@@ -135,6 +135,7 @@ def test_the_explanation_names_what_was_planted_and_adds_up(risk: mg.RETAIN, coh
         by_code = found.to_pandas().groupby("code")["contribution"].sum()
         planted.append("B//AD" in by_code and by_code.idxmax() == "B//AD")
         assert list(found.days) == sorted(found.days, reverse=True)
+        assert found.output == "mortality"
         assert str(who) not in repr(found)
     assert np.mean(planted) > 0.8
 
