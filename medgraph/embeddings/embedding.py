@@ -37,6 +37,7 @@ class Embedding:
         relations: edge type as text -> vector of a decoder's relation.
         std: (n, d) posterior standard deviation, where the encoder has one.
         metadata: how it was made: `encoder`, `parameters`, `graph`, `seed`, `metrics`; saved with it.
+        inferred: ids whose vectors were not learned but taken from others, and from which; see `back_off`.
 
     Raises:
         SchemaError: lengths that disagree, duplicate ids, vectors that are not finite.
@@ -49,6 +50,7 @@ class Embedding:
     relations: Mapping[str, Float32[np.ndarray, " r"]] = field(default_factory=dict)
     std: Float32[np.ndarray, "n d"] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    inferred: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -61,6 +63,7 @@ class Embedding:
                 set_(self, name, array)
         set_(self, "relations", MappingProxyType({k: np.asarray(v, np.float32) for k, v in self.relations.items()}))
         set_(self, "metadata", MappingProxyType(dict(self.metadata)))
+        set_(self, "inferred", MappingProxyType({k: v for k, v in self.inferred.items() if k in self._index}))
         n = len(self.ids)
         if self.vectors.ndim != 2 or not len(self.node_types) == len(self.names) == self.vectors.shape[0] == n:
             raise SchemaError(
@@ -206,6 +209,9 @@ class Embedding:
         arrays = {"vectors": self.vectors, **({} if self.std is None else {"std": self.std})}
         tensors = {"vectors": arrays, **({"relations": dict(self.relations)} if self.relations else {})}
         nodes = pa.table({"id": self.ids, "node_type": self.node_types, "name": self.names})
+        if self.inferred:
+            how = pa.array([self.inferred.get(id_) for id_ in self.ids], pa.string())
+            nodes = nodes.append_column("inferred", how)
         known = {"parameters", "graph", "metrics", "seed", "encoder"}
         write_artefact(
             folder,
@@ -232,8 +238,10 @@ class Embedding:
         nodes, arrays = saved.tables["nodes"], saved.tensors["vectors"]
         parameters = dict(saved.parameters)
         encoder = parameters.pop("encoder", "")
+        ids = nodes.column("id").to_pylist()
+        how = nodes.column("inferred").to_pylist() if "inferred" in nodes.column_names else []
         return cls(
-            nodes.column("id").to_pylist(),
+            ids,
             nodes.column("node_type").to_pylist(),
             nodes.column("name").to_pylist(),
             arrays["vectors"],
@@ -246,6 +254,7 @@ class Embedding:
                 "metrics": saved.metrics,
                 "seed": saved.seed,
             },
+            {id_: text for id_, text in zip(ids, how, strict=False) if text is not None},
         )
 
     def to_word2vec_format(self, path: str | Path) -> None:
@@ -279,10 +288,11 @@ class Embedding:
         )
         parameters = "\n".join(f"- `{k}`: {v}" for k, v in self.metadata.get("parameters", {}).items())
         metrics = "\n".join(f"- {k}: {v}" for k, v in self.metadata.get("metrics", {}).items())
+        inferred = f"; {len(self.inferred):,} of them inferred from others" if self.inferred else ""
         spread = "" if self.std is None else ", with posterior standard deviations"
         return f"""# {self.metadata.get("encoder", "Embedding")} embedding
 
-{len(self):,} vectors of {self.vector_size} numbers, one per id{spread}.
+{len(self):,} vectors of {self.vector_size} numbers, one per id{spread}{inferred}.
 
 | node type | vectors |
 |---|---|

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -71,6 +71,7 @@ class SkipGram:
     Attributes:
         embedding_: the input vectors.
         context_embedding_: the output vectors, of ids as contexts.
+        summed_embedding_: the sum of both.
         history_: the mean loss per pair of each epoch (gensim's backend: its loss per token).
 
     Raises:
@@ -150,6 +151,15 @@ class SkipGram:
     def context_embedding_(self) -> Embedding:
         """The output vectors. Raises NotFittedError before `fit`."""
         return self._fitted()[1]
+
+    @property
+    def summed_embedding_(self) -> Embedding:
+        """Input and output vectors added up: near are codes that share contexts, or are each other's context.
+
+        Pennington et al. (2014, GloVe); Levy et al. (2015). Raises NotFittedError before `fit`.
+        """
+        own, other = self._fitted()
+        return replace(own, vectors=own.vectors + other.vectors)
 
     def _fitted(self) -> tuple[Embedding, ...]:
         if not hasattr(self, "_embeddings"):
