@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from medgraph.heads.risk.deep_patient import DeepPatient
     from medgraph.heads.risk.grud import GRUD
     from medgraph.heads.risk.lstm import VisitGRU, VisitLSTM
+    from medgraph.heads.risk.privacy import DifferentialPrivacy
     from medgraph.heads.risk.retain import RETAIN
     from medgraph.heads.risk.survival import DynamicDeepHit
     from medgraph.loading import list_loaders, load
@@ -55,6 +56,7 @@ _HOME = {
     "DeepPatient": "medgraph.heads.risk.deep_patient",
     "Deepr": "medgraph.heads.risk.cnn",
     "DegreePrior": "medgraph.heads.repurposing.baselines",
+    "DifferentialPrivacy": "medgraph.heads.risk.privacy",
     "DistMult": "medgraph.embeddings.decoders",
     "DynamicDeepHit": "medgraph.heads.risk.survival",
     "EdgeSplit": "medgraph.evaluation.splits",
@@ -113,6 +115,7 @@ __all__ = [
     "DeepPatient",
     "Deepr",
     "DegreePrior",
+    "DifferentialPrivacy",
     "DistMult",
     "DynamicDeepHit",
     "EdgeSplit",

@@ -26,11 +26,13 @@ from medgraph.heads.risk.fitted import Fitted, load_fitted, save_fitted
 from medgraph.heads.risk.fitting import fit_head
 from medgraph.heads.risk.person import Person
 from medgraph.heads.risk.predictions import RiskPredictions
+from medgraph.heads.risk.privacy import DifferentialPrivacy, Spent
 from medgraph.heads.risk.targets import HazardTarget, LabelTarget, Target
 from medgraph.heads.risk.tensors import Batch
 from medgraph.training import History
 
 if TYPE_CHECKING:
+    from medgraph.evaluation.membership import MembershipReport
     from medgraph.heads.risk.attribution import Attribution
     from medgraph.heads.risk.baselines import Baseline
     from medgraph.heads.risk.judging import Costs
@@ -66,6 +68,7 @@ class RiskHead(ABC):
         clip_norm: largest norm of all gradients together.
         device: "auto", "cpu", "cuda".
         seed: of weights, order and dropout.
+        privacy: train by DP-SGD, with these bounds on what may be told of a subject.
 
     Attributes:
         history_: what was measured in each epoch.
@@ -98,6 +101,7 @@ class RiskHead(ABC):
     clip_norm: float = 1.0
     device: str = "auto"
     seed: int = 0
+    privacy: DifferentialPrivacy | None = None
 
     _state: Fitted | None = field(default=None, init=False, repr=False)
 
@@ -188,6 +192,11 @@ class RiskHead(ABC):
     def notes_(self) -> tuple[str, ...]:
         """What a reader of the figures should know."""
         return self._fitted().notes
+
+    @property
+    def privacy_(self) -> Spent | None:
+        """What training may tell of a subject; None where nothing bounds it."""
+        return self._fitted().privacy
 
     def _fitted(self) -> Fitted:
         if self._state is None:
@@ -305,6 +314,19 @@ class RiskHead(ABC):
 
         return attribute(self, cohort, subject_id, label, output, within)
 
+    def membership(
+        self, cohort: Cohort, *, label: str | Task | None = None, n_bootstrap: int = 1000
+    ) -> MembershipReport:
+        """Do the losses tell who of this split cohort was trained on? `train` against `held_out`, by subject.
+
+        Raises:
+            NotFittedError: before `fit`.
+            SchemaError: a part of a cohort, or no sample in one of the two.
+        """
+        from medgraph.heads.risk.attack import attack
+
+        return attack(self, cohort, label, n_bootstrap)
+
     # Files -----------------------------------------------------------------------------------------------------------
 
     def save(self, folder: str | Path) -> None:
@@ -326,7 +348,7 @@ class RiskHead(ABC):
 
     def _parameters(self) -> dict[str, Any]:
         """Hyper-parameters as plain JSON values."""
-        left_out = {"embedding", "roll_up", "calibrator", "device"}
+        left_out = {"embedding", "roll_up", "calibrator", "device", "privacy"}
         names = [f.name for f in fields(self) if f.init and f.name not in left_out]
         given: dict[str, Any] = {name: getattr(self, name) for name in names}
         if self.embedding is not None:

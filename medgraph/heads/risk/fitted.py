@@ -20,6 +20,7 @@ from medgraph.errors import SchemaError
 from medgraph.evaluation.calibration import Calibrator, IsotonicCalibrator, PlattCalibrator, TemperatureCalibrator
 from medgraph.heads.risk.code_vectors import CodeVectors
 from medgraph.heads.risk.person import Person
+from medgraph.heads.risk.privacy import Spent
 from medgraph.heads.risk.targets import Target
 from medgraph.training import History
 
@@ -48,6 +49,7 @@ class Fitted:
         matched: how many codes had a given vector.
         source: fingerprint and provenance of the cohort.
         cohort: in memory only, for the baselines; None after `load`.
+        privacy: what a private training may tell; None after any other.
     """
 
     network: nn.Module
@@ -63,6 +65,7 @@ class Fitted:
     matched: Mapping[str, Any] | None
     source: Mapping[str, Any]
     cohort: Cohort | None = None
+    privacy: Spent | None = None
 
     def task_for(self, cohort: Cohort, label: str | Task | None) -> Task:
         """The task to ask of a cohort. Raises SchemaError where it is not known, or of another kind."""
@@ -92,7 +95,9 @@ def save_fitted(folder: str | Path, kind: str, parameters: Mapping[str, Any], st
         pairs = vocabulary.roll_up
         tables["roll_up"] = pa.table({"code": list(pairs.keys()), "stands_for": list(pairs.values())})
     codes = next(module for module in state.network.modules() if isinstance(module, CodeVectors))
-    measured = {"history": list(state.history)[-1:], "counts": state.counts}
+    measured: dict[str, Any] = {"history": list(state.history)[-1:], "counts": state.counts}
+    if state.privacy is not None:
+        measured["privacy"] = state.privacy.to_dict()
     write_artefact(
         folder,
         Artefact(
@@ -153,6 +158,7 @@ def load_fitted(
             network.eval(), vocabulary, target, calibrator, None, parameters["label"], parameters["question"],
             History(saved.metrics["history"]), saved.metrics["counts"], tuple(parameters["notes"]),
             parameters["matched"], saved.graph,
+            privacy=Spent.from_dict(saved.metrics["privacy"]) if "privacy" in saved.metrics else None,
         )  # fmt: skip
 
     return {**parameters, "roll_up": roll_up}, make
@@ -170,7 +176,10 @@ def _card(kind: str, parameters: Mapping[str, Any], state: Fitted) -> str:
     notes = "\n".join(f"- {note}" for note in state.notes) or "- none"
     settings = "\n".join(f"- `{name}`: {value}" for name, value in parameters.items())
     names = ", ".join(state.target.names[:10]) + (" ..." if len(state.target.names) > 10 else "")
-    loss = state.history[-1].get("tuning_log_loss", float("nan")) if state.history else float("nan")
+    loss = state.history[-1].get("tuning_log_loss") if state.history else None
+    privacy = (
+        "none: what the weights may tell of a subject is not bounded" if state.privacy is None else str(state.privacy)
+    )
     calibration = "none" if state.calibrator is None else f"{type(state.calibrator).__name__}, fitted on tuning"
     return f"""# {kind}: {state.label or state.target.kind}
 
@@ -178,7 +187,8 @@ A {state.target.kind} risk model over {len(state.vocabulary):,} codes. Outputs: 
 
 - question: {state.question}
 - calibration: {calibration}
-- log loss on tuning, last epoch: {loss:.4f}
+- log loss on tuning, last epoch: {"not measured" if loss is None else format(loss, ".4f")}
+- differential privacy: {privacy}
 
 | part | samples | without a known code | events of unknown codes |
 |---|---|---|---|

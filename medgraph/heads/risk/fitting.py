@@ -19,13 +19,14 @@ from medgraph.heads.risk.code_vectors import CodeVectors, match_codes
 from medgraph.heads.risk.fitted import Fitted
 from medgraph.heads.risk.learning import Learning
 from medgraph.heads.risk.person import Person
+from medgraph.heads.risk.private_fitting import fit_privately
 from medgraph.heads.risk.targets import LabelTarget
 from medgraph.training import EarlyStopping, Trainer, resolve_device
 
 if TYPE_CHECKING:
     from medgraph.heads.risk.base import RiskHead
 
-__all__ = ["fit_head"]
+__all__ = ["code_vectors", "fit_head"]
 
 
 def fit_head(
@@ -36,6 +37,8 @@ def fit_head(
     task = cohort.task(label)
     if task.kind not in head.kinds:
         raise SchemaError(f"{type(head).__name__} does {', '.join(head.kinds)} tasks; this one is {task.kind}.")
+    if head.privacy is not None:
+        return fit_privately(head, head.privacy, cohort, label, checkpoint, resume, progress)
     vocabulary = cohort.train.vocabulary(task, head.min_count, head.roll_up)
     train, tuning = (
         Dataset(part.timelines(task, vocabulary, head.visit), head.batch_size, head.seed)
@@ -45,7 +48,7 @@ def fit_head(
     device = resolve_device(head.device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(head.seed)
-        codes, matched = _code_vectors(head, vocabulary, cohort)
+        codes, matched = code_vectors(head, vocabulary, cohort)
         network = head._network(codes, Person(len(vocabulary)), target.outputs).to(device)
         head._pretrain(network, train, progress)
     settings = {**head._parameters(), "codes": len(vocabulary), "cohort": cohort.fingerprint, **target.to_dict()}
@@ -89,9 +92,10 @@ def fit_head(
     )  # fmt: skip
 
 
-def _code_vectors(
+def code_vectors(
     head: RiskHead, vocabulary: CodeVocabulary, cohort: Cohort
 ) -> tuple[CodeVectors, dict[str, Any] | None]:
+    """The vectors that a head starts from, and how many of the codes had a given one."""
     if head.embedding is None:
         return CodeVectors.fresh(len(vocabulary), head.vector_size), None
     match = match_codes(vocabulary, head.embedding, _parents(cohort), head.min_match)
