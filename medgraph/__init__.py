@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from medgraph.data.cohort import Cohort
     from medgraph.data.crosswalk import crosswalk
     from medgraph.data.graph import KnowledgeGraph, Provenance
     from medgraph.data.schema import EdgeType, Schema
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from medgraph.embeddings.vgae_sampled import SampledVGAE
     from medgraph.embeddings.walks import MetapathWalks, Node2VecWalks, RelationBalancedWalks, UniformWalks
     from medgraph.errors import MedgraphError
+    from medgraph.evaluation.cohort_leaks import cohort_leaks
     from medgraph.evaluation.protocol import evaluate_links
     from medgraph.evaluation.report import Report
     from medgraph.evaluation.splits import EdgeSplit, split_edges
@@ -52,6 +54,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Bilinear": "medgraph.embeddings.decoders",
     "BoostedPathCounts": "medgraph.heads.repurposing.path_counts",
+    "Cohort": "medgraph.data.cohort",
     "ComplEx": "medgraph.embeddings.decoders",
     "DeepPatient": "medgraph.heads.risk.deep_patient",
     "Deepr": "medgraph.heads.risk.cnn",
@@ -88,6 +91,7 @@ _HOME = {
     "VectorRidge": "medgraph.heads.repurposing.vectors",
     "VisitGRU": "medgraph.heads.risk.lstm",
     "VisitLSTM": "medgraph.heads.risk.lstm",
+    "cohort_leaks": "medgraph.evaluation.cohort_leaks",
     "combine": "medgraph.evaluation.summary",
     "crosswalk": "medgraph.data.crosswalk",
     "evaluate_links": "medgraph.evaluation.protocol",
@@ -111,6 +115,7 @@ __all__ = [
     "VGAE",
     "Bilinear",
     "BoostedPathCounts",
+    "Cohort",
     "ComplEx",
     "DeepPatient",
     "Deepr",
@@ -144,6 +149,7 @@ __all__ = [
     "VectorRidge",
     "VisitGRU",
     "VisitLSTM",
+    "cohort_leaks",
     "combine",
     "crosswalk",
     "evaluate_links",

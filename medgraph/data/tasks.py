@@ -1,4 +1,7 @@
-"""The tasks: does it happen, when, and how long? Each says its prediction times, outcome and horizon once."""
+"""The tasks: does it happen, when, and how long? Each says its prediction times, outcome and horizon once.
+
+All tasks, and all prediction times, can be imported from here.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +15,27 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from medgraph.data.events import DAY, DEATH, STATIC
+from medgraph.data.given_labels import GivenLabels
 from medgraph.data.labels import Kind
 from medgraph.data.next_visit import NextVisit
-from medgraph.data.prediction_times import EVERY_VISIT, AtEvent, PredictionTimes
+from medgraph.data.prediction_times import EVERY_VISIT, AfterFirst, AfterVisit, AtDates, AtEvent, PredictionTimes
 from medgraph.data.record import CodeSet, Record, check_codes
 from medgraph.data.task import Censoring, Exclusions, Rows, Task, check_days
 from medgraph.errors import SchemaError
 
 __all__ = [
+    "AfterFirst",
+    "AfterVisit",
+    "AtDates",
+    "AtEvent",
     "Censoring",
     "CodeWithin",
     "Exclusions",
+    "GivenLabels",
     "LengthOfStay",
     "Mortality",
     "NextVisit",
+    "PredictionTimes",
     "Readmission",
     "Task",
     "TimeToEvent",

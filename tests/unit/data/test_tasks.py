@@ -429,3 +429,18 @@ class TestGivenLabels:
         table = pa.table({"subject_id": [1, 2], "prediction_time": times, "boolean_value": [True, False]})
         with pytest.raises(SchemaError):
             GivenLabels.from_table(change(table))
+
+
+def test_one_module_names_every_task_and_prediction_time() -> None:
+    import inspect
+
+    from medgraph.data import given_labels, next_visit, prediction_times, task, tasks
+
+    made = {
+        name: value
+        for module in (tasks, task, given_labels, next_visit, prediction_times)
+        for name, value in vars(module).items()
+        if inspect.isclass(value) and value.__module__ == module.__name__ and not name.startswith("_")
+    }
+    assert made.keys() <= set(tasks.__all__)
+    assert all(getattr(tasks, name) is value for name, value in made.items())
