@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from medgraph.errors import ArtefactError, FormatVersionError
 
-__all__ = ["FORMAT_VERSION", "Artefact", "atomic_file", "atomic_folder", "read_artefact", "write_artefact"]
+__all__ = ["FORMAT_VERSION", "Artefact", "atomic_file", "atomic_folder", "kind_of", "read_artefact", "write_artefact"]
 
 FORMAT = "medgraph artefact"
 FORMAT_VERSION = 1
@@ -203,6 +203,12 @@ def read_artefact(folder: str | Path, kind: str) -> Artefact:
         seed=manifest["seed"],
         card=card.read_text(encoding="utf-8") if card in files else "",
     )
+
+
+def kind_of(folder: str | Path) -> str:
+    """The class name of what is saved there. Raises ArtefactError, FormatVersionError."""
+    _recover(Path(folder))
+    return str(_read_manifest(Path(folder))["kind"])
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from rich.markup import escape
 
-from medgraph import cli_export, cli_neo4j, console
+from medgraph import cli_export, cli_neo4j, cli_risk, console
 from medgraph.errors import MedgraphError, SchemaError
 
 __all__ = ["app", "main"]
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_export.app)
 app.add_typer(cli_neo4j.app)
+app.add_typer(cli_risk.app)
 
 Graph = Annotated[str, typer.Argument(help="A store (a folder, or neo4j://host:7687), or the name of a loader.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]

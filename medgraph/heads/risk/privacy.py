@@ -33,9 +33,12 @@ class DifferentialPrivacy:
     doi:10.1145/1526709.1526733).
 
     Nothing else is taken from the data: tuning is not read, so that training neither stops early nor is calibrated; no
-    class weights; numbers beside codes do not count; bins of time are equal parts of the task's horizon; neither counts of samples, training losses nor the cohort's fingerprint are kept. What is
-    taken as public: the task, hyper-parameters, a given `embedding`, `roll_up`, `vocabulary`, and how many training
-    subjects there are. Trying several settings spends each time; that is not added up here.
+    class weights; numbers beside codes do not count; bins of time are equal parts of the task's horizon; neither counts
+    of samples, training losses nor the cohort's fingerprint are kept. What is taken as public: the task,
+    hyper-parameters, a given `embedding`, `roll_up`, `vocabulary`, and how many training subjects there are. Trying
+    several settings spends each time, and so does judging by the training subjects: that is not added up here.
+    The noise comes from NumPy's generator, started by the system's, not from a cryptographic one, in floating point
+    (Mironov 2012): good against reading the weights, no proof against who attacks the generator.
 
     Args:
         epsilon: ε of everything that `fit` does.
