@@ -60,9 +60,7 @@ def test_a_graph_is_a_hierarchy_too_and_the_flag_is_kept(tmp_path):
     graph = KnowledgeGraph(nodes, edges)
     assert parents_of(graph) == {"D:1.1": ["D:1"], "D:1": ["C:9"], "D:2": ["C:9"]}
     ones = np.ones((1, 2), np.float32)
-    learned = Embedding(
-        ("D:1",), ("Diagnosis",), ("one",), np.ones((1, 2), np.float32), std=np.ones((1, 2), np.float32)
-    )
+    learned = Embedding(("D:1",), ("Diagnosis",), ("one",), ones, std=ones)
     found = back_off(learned, ["D:1.1", "C:9", "D:3"], graph)
     assert found.node_types == ("Diagnosis", "Diagnosis", "Category")
     assert found.names == ("one", "one point one", "group")
