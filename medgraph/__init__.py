@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from medgraph.data.crosswalk import crosswalk
     from medgraph.data.graph import KnowledgeGraph, Provenance
     from medgraph.data.schema import EdgeType, Schema
+    from medgraph.embeddings.back_off import back_off
+    from medgraph.embeddings.cooccurrence import PPMI
     from medgraph.embeddings.decoders import Bilinear, ComplEx, DistMult, InnerProduct
     from medgraph.embeddings.embedding import Embedding
+    from medgraph.embeddings.joint import JointSequences
     from medgraph.embeddings.skipgram import SkipGram
     from medgraph.embeddings.skipgram_gensim import GensimBackend
     from medgraph.embeddings.skipgram_torch import TorchBackend
     from medgraph.embeddings.vgae import VGAE
     from medgraph.embeddings.vgae_sampled import SampledVGAE
+    from medgraph.embeddings.visits import VisitSequences
     from medgraph.embeddings.walks import MetapathWalks, Node2VecWalks, RelationBalancedWalks, UniformWalks
     from medgraph.errors import MedgraphError
     from medgraph.evaluation.cohort_leaks import cohort_leaks
@@ -68,6 +72,7 @@ _HOME = {
     "GRUD": "medgraph.heads.risk.grud",
     "GensimBackend": "medgraph.embeddings.skipgram_gensim",
     "InnerProduct": "medgraph.embeddings.decoders",
+    "JointSequences": "medgraph.embeddings.joint",
     "KnowledgeGraph": "medgraph.data.graph",
     "LinkPredictor": "medgraph.heads.repurposing.predictor",
     "MedgraphError": "medgraph.errors",
@@ -75,6 +80,7 @@ _HOME = {
     "MetapathWalks": "medgraph.embeddings.walks",
     "NearestNeighbour": "medgraph.heads.repurposing.baselines",
     "Node2VecWalks": "medgraph.embeddings.walks",
+    "PPMI": "medgraph.embeddings.cooccurrence",
     "Provenance": "medgraph.data.graph",
     "RETAIN": "medgraph.heads.risk.retain",
     "RelationBalancedWalks": "medgraph.embeddings.walks",
@@ -91,6 +97,8 @@ _HOME = {
     "VectorRidge": "medgraph.heads.repurposing.vectors",
     "VisitGRU": "medgraph.heads.risk.lstm",
     "VisitLSTM": "medgraph.heads.risk.lstm",
+    "VisitSequences": "medgraph.embeddings.visits",
+    "back_off": "medgraph.embeddings.back_off",
     "cohort_leaks": "medgraph.evaluation.cohort_leaks",
     "combine": "medgraph.evaluation.summary",
     "crosswalk": "medgraph.data.crosswalk",
@@ -111,6 +119,7 @@ _HOME = {
 
 __all__ = [
     "GRUD",
+    "PPMI",
     "RETAIN",
     "VGAE",
     "Bilinear",
@@ -128,6 +137,7 @@ __all__ = [
     "Embedding",
     "GensimBackend",
     "InnerProduct",
+    "JointSequences",
     "KnowledgeGraph",
     "LinkPredictor",
     "MedgraphError",
@@ -149,6 +159,8 @@ __all__ = [
     "VectorRidge",
     "VisitGRU",
     "VisitLSTM",
+    "VisitSequences",
+    "back_off",
     "cohort_leaks",
     "combine",
     "crosswalk",
