@@ -43,7 +43,7 @@ class Subjects:
             raise SchemaError(f"The task leaves no sample in {timelines.cohort!r}.")
         self.samples = Samples.concat(blocks)
         order = np.argsort(self.samples.subject_id, kind="stable")
-        starts = np.flatnonzero(np.diff(self.samples.subject_id[order], prepend=-1))
+        starts = np.unique(self.samples.subject_id[order], return_index=True)[1]
         self.rows = np.split(order, starts[1:])
 
     def __len__(self) -> int:
