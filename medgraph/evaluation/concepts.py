@@ -93,6 +93,15 @@ class ConceptVectors:
         """The rows of ids that are here."""
         return np.array([self._rows[id_] for id_ in ids], dtype=np.int64)
 
+    def over(self, ids: Iterable[str]) -> ConceptVectors:
+        """The same over these ids alone, zeros where there is no vector: to ask several spaces the same questions."""
+        wanted = tuple(ids)
+        here = np.array([(new, self._rows[id_]) for new, id_ in enumerate(wanted) if id_ in self], np.int64)
+        new, old = here.reshape(-1, 2).T
+        pick = csr_array((np.ones(new.size), (new, old)), shape=(len(wanted), len(self.ids)))
+        table = pick @ self.vectors
+        return ConceptVectors(wanted, table @ pick.T if self.given else table, self.given)
+
     def scores(self, query: int, candidates: Int64[np.ndarray, " c"]) -> Float64[np.ndarray, " c"]:
         """How near is row `query` to these rows?"""
         table = self.vectors if self.given else self._unit

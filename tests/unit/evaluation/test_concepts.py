@@ -66,6 +66,17 @@ def test_sparse_and_dense_vectors_give_the_same():
         np.testing.assert_allclose(one.scores(query, rows), cosine_similarity(thin)[query], atol=1e-12)
 
 
+@pytest.mark.parametrize("kind", [np.asarray, csr_array])
+def test_the_same_questions_for_several_spaces(kind):
+    space = ConceptVectors(("a", "b", "c"), kind(np.arange(12.0).reshape(3, 4)))
+    other = space.over(["c", "new", "a"])
+    dense = other.vectors if isinstance(other.vectors, np.ndarray) else other.vectors.toarray()
+    np.testing.assert_array_equal(dense, [[8, 9, 10, 11], [0, 0, 0, 0], [0, 1, 2, 3]])
+    assert other.scores(0, np.array([1, 2]))[0] == 0
+    known = ConceptVectors(("a", "b", "c"), kind(np.arange(9.0).reshape(3, 3)), given=True).over(["c", "new", "a"])
+    np.testing.assert_array_equal([known.scores(q, np.arange(3)) for q in range(3)], [[8, 0, 6], [0, 0, 0], [2, 0, 0]])
+
+
 def test_class_auroc_is_that_of_scikit_learn():
     left, right = np.triu_indices(30, 1)
     cosine = cosine_similarity(DENSE)[left, right]
