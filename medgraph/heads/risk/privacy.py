@@ -12,11 +12,12 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int64
+from scipy.special import log_ndtr, ndtr, ndtri
 
 from medgraph.data.code_vocabulary import CodeVocabulary
 from medgraph.errors import MedgraphError, SchemaError
 
-__all__ = ["Accountant", "DifferentialPrivacy", "Spent", "choose_codes", "epsilon_of", "noise_for"]
+__all__ = ["Accountant", "DifferentialPrivacy", "Spent", "choose_codes", "epsilon_of", "gaussian_noise", "noise_for"]
 
 Accountant = Literal["rdp", "prv"]
 _NOISE = (1e-2, 1e5)  # multipliers that are looked through
@@ -180,6 +181,20 @@ def noise_for(epsilon: float, delta: float, sample_rate: float, steps: int, acco
     return high
 
 
+def gaussian_noise(epsilon: float, delta: float) -> float:
+    """σ / sensitivity of the Gaussian mechanism, exactly: Balle & Wang (2018, arXiv:1805.06530), theorem 8."""
+
+    def exact(sigma: float) -> float:
+        middle, shift = 1 / (2 * sigma), epsilon * sigma
+        return float(ndtr(middle - shift) - math.exp(epsilon + log_ndtr(-middle - shift)))
+
+    low, high = _NOISE
+    while high / low > 1.0001:
+        sigma = math.sqrt(low * high)
+        low, high = (low, sigma) if exact(sigma) <= delta else (sigma, high)
+    return high
+
+
 def choose_codes(
     subject: Int64[np.ndarray, " n"],
     code: Int64[np.ndarray, " n"],
@@ -191,8 +206,8 @@ def choose_codes(
 ) -> tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, " m"]]:
     """Which codes do enough subjects have, and about how many? Noisy counts above a threshold (Korolova 2009).
 
-    A subject adds 1 to `per_subject` codes at most, so Laplace noise of scale k / ε gives ε; a code that one subject
-    alone has passes 1 + k / ε · ln(k / 2δ) with probability δ / k at most.
+    A subject adds 1 to k = `per_subject` codes at most, and so moves all counts by √k; half of δ pays for Gaussian
+    noise. A code that one subject alone has passes the threshold with probability δ / 2k: the other half.
 
     Args:
         subject: of each pair, in any numbers.
@@ -210,7 +225,7 @@ def choose_codes(
     place = np.arange(pairs.shape[1]) - np.repeat(opens, np.diff(opens, append=pairs.shape[1]))
     counts = np.bincount(pairs[1, place < per_subject], minlength=codes)
     there = np.flatnonzero(counts)  # a code that nobody has cannot pass
-    scale = per_subject / epsilon
-    noisy = counts[there] + rng.laplace(0.0, scale, there.size)
-    kept = noisy > 1 + scale * math.log(max(per_subject / (2 * delta), 1.0))
+    deviation = math.sqrt(per_subject) * gaussian_noise(epsilon, delta / 2)
+    noisy = counts[there] + rng.normal(0.0, deviation, there.size)
+    kept = noisy > 1 - deviation * ndtri(delta / (2 * per_subject))
     return there[kept], np.maximum(np.round(noisy[kept]), 1).astype(np.int64)

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from scipy.integrate import trapezoid
 from scipy.stats import norm
 
 import medgraph as mg
@@ -21,7 +22,7 @@ from medgraph.data.tasks import CodeWithin, TimeToEvent
 from medgraph.errors import SchemaError
 from medgraph.heads.risk.base import RiskHead
 from medgraph.heads.risk.learning import Learning
-from medgraph.heads.risk.privacy import DifferentialPrivacy, Spent, choose_codes, epsilon_of, noise_for
+from medgraph.heads.risk.privacy import DifferentialPrivacy, Spent, choose_codes, epsilon_of, gaussian_noise, noise_for
 from medgraph.heads.risk.private_learning import PrivateLearning, Subjects
 from medgraph.heads.risk.tensors import Batch
 
@@ -110,6 +111,17 @@ def test_noise_is_the_least_that_is_enough() -> None:
     assert epsilon_of(noise, 0.05, 300, 1e-5) <= 2.0 < epsilon_of(noise * 0.99, 0.05, 300, 1e-5)
 
 
+@pytest.mark.parametrize(("epsilon", "delta"), [(0.1, 1e-6), (0.9, 1e-5), (5.0, 1e-3)])
+def test_gaussian_noise_has_the_exact_delta(epsilon: float, delta: float) -> None:
+    """δ = P(L > ε) - e^ε P(L' < -ε) of the privacy losses L ~ N(1/2σ², 1/σ²), here integrated."""
+    sigma = gaussian_noise(epsilon, delta)
+    x = np.linspace(-40 * sigma - 40, 40 * sigma + 40, 2_000_001)
+    gap = norm.pdf(x, 1, sigma) - math.exp(epsilon) * norm.pdf(x, 0, sigma)
+    assert trapezoid(np.maximum(gap, 0), x) == pytest.approx(delta, rel=5e-3)
+    if epsilon < 1:
+        assert sigma < math.sqrt(2 * math.log(1.25 / delta)) / epsilon  # Dwork & Roth (2014), theorem A.1
+
+
 # The mechanism -------------------------------------------------------------------------------------------------------
 
 
@@ -181,10 +193,10 @@ def test_codes_that_few_have_are_not_chosen() -> None:
 
 
 def test_a_lone_code_passes_as_rarely_as_delta_says() -> None:
-    """P(1 + Laplace(k / ε) > threshold) = δ / k."""
+    """One code, one subject: half of δ."""
     rng = np.random.default_rng(0)
     one = np.array([1])
-    passed = sum(choose_codes(one, np.array([0]), 1, 2.0, 0.1, 1, rng)[0].size for _ in range(5000))
+    passed = sum(choose_codes(one, np.array([0]), 1, 2.0, 0.2, 1, rng)[0].size for _ in range(5000))
     assert passed / 5000 == pytest.approx(0.1, abs=0.015)
 
 
