@@ -169,6 +169,7 @@ def evaluate(
     false_alarm: Annotated[float, typer.Option(help="Cost of a false alarm.")] = 1.0,
     bootstrap: Annotated[int, typer.Option(min=1, help="Samples, by subject, that intervals rest on.")] = 500,
     save: Annotated[Path | None, typer.Option(help="Write the report as JSON.")] = None,
+    membership: Annotated[bool, typer.Option("--membership", help="Also: do losses tell who was trained on?")] = False,
     seed: SplitSeed = None,
     path: PathOption = None,
     as_json: Json = False,
@@ -186,9 +187,13 @@ def evaluate(
             people.held_out, baselines=None if baselines else (), train=people, label=task,
             costs=Costs(missed, false_alarm), n_bootstrap=bootstrap,
         )  # fmt: skip
+        attack = model.membership(people, label=task, n_bootstrap=bootstrap) if membership else None
     if save is not None:
         report.save(save)
-    console.show(report, as_json, report.to_dict)
+    more = {} if attack is None else {"membership": attack.to_dict()}
+    console.show(report, as_json, lambda: report.to_dict() | more)
+    if attack is not None and not as_json:
+        console.say(str(attack))
 
 
 @app.command()

@@ -127,6 +127,10 @@ def test_evaluate_beside_baselines(head: Path, meds: Path, tmp_path: Path) -> No
     assert list(costly["estimates"]) == ["VisitGRU"]
     assert costly["decision"]["threshold"] == 0.5
     assert "AUROC" in run("evaluate", head, meds, *TASK, "--bootstrap", "5", "--no-baselines")
+    quick = ["evaluate", head, meds, *TASK, "--bootstrap", "5", "--no-baselines", "--membership"]
+    attack = run(*quick, "--json")["membership"]
+    assert (attack["members"], attack["others"]) == (132, 44)
+    assert f"AUROC {attack['auroc']['value']:.3f}" in run(*quick)
 
 
 def test_explain_adds_up(head: Path, meds: Path, tmp_path: Path) -> None:
