@@ -9,8 +9,12 @@ import pytest
 
 nbformat = pytest.importorskip("nbformat")
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
-PICTURES = {"01_repurposing": 2, "02_neo4j": 1}
-SAYS = {"01_repurposing": "breast cancer", "02_neo4j": "Nothing here is called 'Diseases'"}
+PICTURES = {"01_repurposing": 2, "02_neo4j": 1, "03_risk": 2}
+SAYS = {
+    "01_repurposing": "breast cancer",
+    "02_neo4j": "Nothing here is called 'Diseases'",
+    "03_risk": "The strongest interaction: chronic kidney disease x ibuprofen",
+}
 
 
 def test_each_is_known() -> None:
