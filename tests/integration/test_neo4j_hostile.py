@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import socket
 import subprocess
 import sys
 import traceback
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pyarrow as pa
 import pytest
+from people import KNOWS, OLD, assert_holds, closed_port
 
 from medgraph.data.graph import KnowledgeGraph
 from medgraph.data.schema import EdgeType
@@ -22,48 +22,6 @@ from medgraph.stores.neo4j import Neo4jStore
 
 neo4j = pytest.importorskip("neo4j")
 pytestmark = pytest.mark.neo4j
-
-KNOWS = EdgeType("Person", "knows", "Person")
-
-
-def people(prefix: str, rows: int) -> KnowledgeGraph:
-    """Three edges a person, some of them parallel."""
-    rng = np.random.default_rng(rows)
-    nodes = pa.table({"id": [f"{prefix}:{row}" for row in range(rows)], "name": [f"name {row}" for row in range(rows)]})
-    ends = {"source": rng.integers(0, rows, 3 * rows), "target": rng.integers(0, rows, 3 * rows)}
-    return KnowledgeGraph({"Person": nodes}, {KNOWS: pa.table({**ends, "weight": np.arange(3 * rows)})})
-
-
-OLD = people("OLD", 30)
-
-
-@pytest.fixture
-def url(neo4j_url: str) -> str:
-    """A server that holds the graph OLD and nothing else."""
-    with Neo4jStore(neo4j_url) as store:
-        store.execute("MATCH (n) DETACH DELETE n")
-        store.write(OLD)
-    return neo4j_url
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Neo4jStore]:
-    with Neo4jStore(url) as opened:
-        yield opened
-
-
-def assert_holds(store: Neo4jStore, graph: KnowledgeGraph) -> None:
-    """The server has this graph, each node and edge once, and nothing else."""
-    assert store.read().fingerprint == graph.fingerprint
-    assert store.query("MATCH (n) WHERE NOT n:_Medgraph RETURN count(n) AS n")["n"].to_pylist() == [graph.num_nodes]
-    assert store.query("MATCH ()-[r]->() RETURN count(r) AS n")["n"].to_pylist() == [graph.num_edges]
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
 
 # Hostile names --------------------------------------------------------------------------------------------------------
 

@@ -12,53 +12,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import numpy as np
-import pyarrow as pa
 import pytest
+from people import NEW, OLD, assert_holds, people
 
 from medgraph.data.graph import KnowledgeGraph
-from medgraph.data.schema import EdgeType
 from medgraph.errors import MedgraphError, StoreUnavailableError
 from medgraph.stores.neo4j import Neo4jStore, writing
 from medgraph.stores.neo4j.lease import Lease
 
 neo4j = pytest.importorskip("neo4j")
 pytestmark = pytest.mark.neo4j
-
-KNOWS = EdgeType("Person", "knows", "Person")
-
-
-def people(prefix: str, rows: int) -> KnowledgeGraph:
-    """Three edges a person, some of them parallel."""
-    rng = np.random.default_rng(rows)
-    nodes = pa.table({"id": [f"{prefix}:{row}" for row in range(rows)], "name": [f"name {row}" for row in range(rows)]})
-    ends = {"source": rng.integers(0, rows, 3 * rows), "target": rng.integers(0, rows, 3 * rows)}
-    return KnowledgeGraph({"Person": nodes}, {KNOWS: pa.table({**ends, "weight": np.arange(3 * rows)})})
-
-
-OLD, NEW = people("OLD", 30), people("NEW", 80)
-
-
-@pytest.fixture
-def url(neo4j_url: str) -> str:
-    """A server that holds the graph OLD and nothing else."""
-    with Neo4jStore(neo4j_url) as store:
-        store.execute("MATCH (n) DETACH DELETE n")
-        store.write(OLD)
-    return neo4j_url
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Neo4jStore]:
-    with Neo4jStore(url) as opened:
-        yield opened
-
-
-def assert_holds(store: Neo4jStore, graph: KnowledgeGraph) -> None:
-    """The server has this graph, each node and edge once, and nothing else."""
-    assert store.read().fingerprint == graph.fingerprint
-    assert store.query("MATCH (n) WHERE NOT n:_Medgraph RETURN count(n) AS n")["n"].to_pylist() == [graph.num_nodes]
-    assert store.query("MATCH ()-[r]->() RETURN count(r) AS n")["n"].to_pylist() == [graph.num_edges]
 
 
 @contextmanager
