@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from dataclasses import replace
 
@@ -19,9 +20,11 @@ from medgraph.data.schema import EdgeType
 from medgraph.data.tasks import CodeWithin
 from medgraph.embeddings.joint import JointSequences
 from medgraph.embeddings.skipgram import Fit, GensimBackend, SkipGram
+from medgraph.embeddings.skipgram_torch import _SkipGramTask
 from medgraph.embeddings.visits import VisitCorpus, VisitSequences
 from medgraph.embeddings.walks import UniformWalks
 from medgraph.errors import SchemaError, UnknownIdentifierError
+from medgraph.training import TrainingInterrupted
 from tests.unit.embeddings.histories import ZERO, cohort_of, planted_cohort
 
 CPU = torch.device("cpu")
@@ -177,6 +180,31 @@ def test_gensim_reads_the_same_sentences_each_epoch_in_another_order():
     assert len(seen) == 2
     assert [sorted(row) for row in seen[0]] == [sorted(row) for row in seen[1]]
     assert seen[0] != seen[1]
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_an_interrupted_training_resumes_to_the_same_bits(joint, tmp_path, monkeypatch):
+    visits = VisitSequences(planted_cohort(40), context="subject")
+    data = JointSequences(graph_of([("T0:0", "G:0"), ("T1:1", "G:1")]), visits) if joint else visits
+    settings = {**SMALL, "epochs": 4, "walks": UniformWalks(20, 10)}
+    whole = SkipGram(**settings).fit(data, progress=False)
+    steps, losses = [], _SkipGramTask.losses
+
+    def interrupting(self, batch, progress):
+        steps.append(batch)
+        if progress > 0.6 and len(steps) % 2:
+            signal.raise_signal(signal.SIGINT)
+        return losses(self, batch, progress)
+
+    monkeypatch.setattr(_SkipGramTask, "losses", interrupting)
+    with pytest.raises(TrainingInterrupted):
+        SkipGram(**settings).fit(data, checkpoint=tmp_path / "run.safetensors", progress=False)
+    monkeypatch.undo()
+    resumed = SkipGram(**settings).fit(data, checkpoint=tmp_path / "run.safetensors", resume=True, progress=False)
+    np.testing.assert_array_equal(resumed.embedding_.vectors, whole.embedding_.vectors)
+    assert resumed.history_ == whole.history_
+    other = SkipGram(**{**settings, "seed": 1}).fit(data, progress=False)
+    assert not np.array_equal(other.embedding_.vectors, whole.embedding_.vectors)
 
 
 def graph_of(edges: list[tuple[str, str]]) -> KnowledgeGraph:
