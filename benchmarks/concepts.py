@@ -1,6 +1,7 @@
 """Do vectors of codes learned from histories put together what belongs together, beside counting?
 
     python benchmarks/concepts.py shared/data [--cohorts synthea omop mimic] [--seeds 3]
+    python benchmarks/concepts.py FOLDER --speed      of a MEDS data set, such as benchmarks/meds.py makes: one epoch
 
 - Synthea: is a condition that a drug (or a procedure) was recorded for, its REASONCODE, among the ten conditions that
   are nearest to it? Settings of the tuned skip-gram were chosen on one half of the drugs and procedures (every other
@@ -21,6 +22,8 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import resource
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations
@@ -36,7 +39,7 @@ from medgraph.embeddings.cooccurrence import PPMI
 from medgraph.embeddings.embedding import Embedding
 from medgraph.embeddings.joint import JointSequences
 from medgraph.embeddings.skipgram import SkipGram
-from medgraph.embeddings.visits import VisitSequences
+from medgraph.embeddings.visits import VisitCorpus, VisitSequences
 from medgraph.embeddings.walks import UniformWalks
 from medgraph.evaluation import concepts as judge
 from medgraph.evaluation.concepts import ConceptScore, ConceptVectors
@@ -199,6 +202,25 @@ def mimic(folder: Path, codes: KnowledgeGraph, seeds: int) -> None:
     table("MIMIC-III demo", cohort, judges, seeds, headings)
 
 
+def speed(folder: Path) -> None:
+    """One epoch over the train part: tokens a second, and memory."""
+    cohort = load("meds", path=folder)
+    visits = VisitSequences(cohort.train if cohort.splits else cohort)
+    before, start = peak_mb(), time.perf_counter()
+    tokens = len(VisitCorpus(visits))
+    read = time.perf_counter()
+    SkipGram(vector_size=64, epochs=1, device="cpu").fit(visits)
+    taken = time.perf_counter() - read
+    print(f"{visits.cohort!r}: {tokens:,} tokens; read in {read - start:.1f} s")
+    print(f"read and one epoch in {taken:.1f} s, {tokens / taken:,.0f} tokens/s; load {os.getloadavg()[0]:.1f}")
+    print(f"peak {peak_mb():,} MB, {before:,} MB before")
+
+
+def peak_mb() -> int:
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, in KiB on Linux
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
+
+
 COHORTS = {"synthea": ("synthea1k", synthea), "omop": ("eunomia_gibleed", omop), "mimic": ("mimic3demo", mimic)}
 
 
@@ -207,7 +229,10 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="the folder of shared data sets")
     parser.add_argument("--cohorts", nargs="+", choices=COHORTS, default=list(COHORTS))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--speed", action="store_true", help="`data` is a MEDS folder: how fast, how much memory?")
     given = parser.parse_args()
+    if given.speed:
+        return speed(given.data)
     codes = load("clinical_codes", path=given.data / "codes")
     for name in given.cohorts:
         folder, run = COHORTS[name]
