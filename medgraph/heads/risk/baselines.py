@@ -98,8 +98,10 @@ def _logistic(design: _Design, train: Samples, tuning: Samples, target: Target) 
 
     X = design(train)
     mean = np.asarray(X.mean(axis=0)).ravel()
-    deviation = np.sqrt(np.maximum(np.asarray((X * X).mean(axis=0)).ravel() - mean**2, 0))
-    scale = sparse.diags_array(1 / np.where(deviation > 1e-9, deviation, 1))
+    square = np.asarray((X * X).mean(axis=0)).ravel()
+    deviation = np.sqrt(np.maximum(square - mean**2, 0))
+    varies = deviation > 1e-6 * np.sqrt(square)  # what a constant column has left is rounding, and must not be blown up
+    scale = sparse.diags_array(1 / np.where(varies, deviation, 1))
 
     def scaled(samples: Samples) -> sparse.csr_array:
         return sparse.csr_array(design(samples) @ scale)
