@@ -46,7 +46,12 @@ def run(source: str, *, all_of_it: bool) -> int:
     loaders = {loader.name for loader in mg.list_loaders()}
     for statement in ast.parse(source).body:
         bound = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-        bound |= {a.asname or a.name for n in ast.walk(statement) if isinstance(n, ast.Import) for a in n.names}
+        bound |= {
+            a.asname or a.name
+            for n in ast.walk(statement)
+            if isinstance(n, ast.Import | ast.ImportFrom)
+            for a in n.names
+        }
         if is_ready(statement, names | bound, loaders):
             exec(compile(ast.Module([statement], []), "<docs>", "exec"), space)
             names |= bound
