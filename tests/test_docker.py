@@ -89,10 +89,10 @@ def test_every_service_is_watched_and_heard_on_this_machine_only(name: str) -> N
 
 def test_data_outlive_the_containers() -> None:
     kept = {volume.partition(":")[0] for service in SERVICES.values() for volume in service["volumes"]}
-    assert kept == set(COMPOSE["volumes"]) == {"neo4j-data", "neo4j-logs", "work"}
+    assert kept == set(COMPOSE["volumes"]) == {"neo4j-data", "neo4j-logs", "lab"}
     assert "neo4j-data:/data" in SERVICES["neo4j"]["volumes"]
-    assert "work:/home/medgraph/work" in SERVICES["jupyter"]["volumes"]
-    assert "WORKDIR /home/medgraph/work" in DOCKERFILE
+    assert "lab:/home/medgraph/lab" in SERVICES["jupyter"]["volumes"]
+    assert "WORKDIR /home/medgraph/lab" in DOCKERFILE
 
 
 def test_passwords_come_from_the_environment_only_and_have_no_default() -> None:

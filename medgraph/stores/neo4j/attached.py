@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 
 from medgraph.data.schema import EdgeType, NodeType
@@ -15,18 +16,18 @@ from medgraph.stores.neo4j.writing import Writer
 __all__ = ["Attached"]
 
 
-class Attached:
+class Attached(ABC):
     """The part of `Neo4jStore` for embeddings and predictions, which `write` of another graph takes away."""
 
     _connection: Connection
 
+    @abstractmethod
     def _writing(self) -> AbstractContextManager[tuple[Writer, Manifest]]:
         """The right to write, and what is stored."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _check_stored(self) -> None:
         """Is there a graph?"""
-        raise NotImplementedError
 
     def write_embedding(self, emb: vectors.Vectors, name: str = "skipgram") -> vectors.StoredEmbedding:
         """Put the vectors of `emb` on the nodes, and index them; nothing changes if they are there already.
