@@ -113,6 +113,17 @@ def servers(folder: Path) -> Iterator[Callable[..., Neo4jServer]]:
                 server.kill()
 
 
+@pytest.fixture(scope="module")
+def emptied_neo4j(neo4j_url: str) -> Iterator[str]:
+    """The shared server, empty before and after a file of tests."""
+    from medgraph.stores import open_store
+
+    with open_store(neo4j_url) as store:
+        store.execute("MATCH (n) DETACH DELETE n")
+        yield neo4j_url
+        store.execute("MATCH (n) DETACH DELETE n")
+
+
 @pytest.fixture
 def own_neo4j(tmp_path: Path) -> Iterator[Callable[..., Neo4jServer]]:
     """Makes servers that a test has for itself, to be killed and starved: `own_neo4j(heap=..., settings=...)`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from medgraph.data.graph import KnowledgeGraph
 from medgraph.embeddings.embedding import Embedding
 from medgraph.errors import SchemaError
 
-__all__ = ["back_off", "parents_of"]
+__all__ = ["back_off", "nearest_of", "parents_of"]
 
 _UPWARD = ("is_a", "in_category")  # relations that lead from a code to a wider one, the finer first
 _Parents = Mapping[str, Sequence[str]]
@@ -56,13 +56,14 @@ def back_off(embedding: Embedding, ids: Iterable[str], hierarchy: KnowledgeGraph
     for child, above in parents.items():
         for parent in above:
             children.setdefault(parent, []).append(child)
+    learned = {one for one in embedding.ids if one not in embedding.inferred}
     counts = {"above": 0, "below": 0, "unreached": 0}
     found: dict[str, tuple[np.ndarray, str]] = {}
     for id_ in dict.fromkeys(ids):
         if id_ in embedding:
             continue
         for way, steps in (("above", parents), ("below", children)):
-            if near := _nearest(id_, steps, embedding):
+            if near := nearest_of(id_, steps, learned):
                 found[id_] = embedding.vectors_of(near).mean(axis=0), f"{way}: {_list(near)}"
                 counts[way] += 1
                 break
@@ -85,14 +86,14 @@ def back_off(embedding: Embedding, ids: Iterable[str], hierarchy: KnowledgeGraph
     )
 
 
-def _nearest(id_: str, steps: _Parents, embedding: Embedding) -> list[str]:
-    """The ids with a learned vector that are the fewest steps away."""
+def nearest_of(id_: str, steps: _Parents, known: Container[str]) -> list[str]:
+    """The ids among `known` that are the fewest steps away, each once; `id_` itself does not count."""
     seen, level = {id_}, [id_]
     while level:
         level = [far for near in level for far in steps.get(near) or () if far not in seen]
         level = list(dict.fromkeys(level))
         seen.update(level)
-        if there := [near for near in level if near in embedding and near not in embedding.inferred]:
+        if there := [near for near in level if near in known]:
             return there
     return []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -135,40 +135,39 @@ def _logistic(design: _Design, train: Samples, tuning: Samples, target: Target) 
     return predict
 
 
+class _Logistic:
+    """Logistic regression on what `_design` makes of the samples."""
+
+    _design: ClassVar[staticmethod[[Samples], sparse.csr_array]]
+
+    def fit(self, train: Samples, tuning: Samples, target: Target, seed: int) -> Predict:
+        """See `Baseline`."""
+        del seed
+        return _logistic(self._design, train, tuning, target)
+
+
 @dataclass(frozen=True)
-class AgeSex:
+class AgeSex(_Logistic):
     """Logistic regression on age and codes without a time."""
 
+    _design = staticmethod(_person)
     name: str = "age and sex"
 
-    def fit(self, train: Samples, tuning: Samples, target: Target, seed: int) -> Predict:
-        """See `Baseline`."""
-        del seed
-        return _logistic(_person, train, tuning, target)
-
 
 @dataclass(frozen=True)
-class CountLogistic:
+class CountLogistic(_Logistic):
     """Logistic regression on age and the log counts of all codes."""
 
+    _design = staticmethod(_counts)
     name: str = "logistic regression"
-
-    def fit(self, train: Samples, tuning: Samples, target: Target, seed: int) -> Predict:
-        """See `Baseline`."""
-        del seed
-        return _logistic(_counts, train, tuning, target)
 
 
 @dataclass(frozen=True)
-class LastValues:
+class LastValues(_Logistic):
     """Logistic regression on age, sex and the last value of every code: last value carried forward."""
 
+    _design = staticmethod(_last_values)
     name: str = "last values"
-
-    def fit(self, train: Samples, tuning: Samples, target: Target, seed: int) -> Predict:
-        """See `Baseline`."""
-        del seed
-        return _logistic(_last_values, train, tuning, target)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medgraph.data.code_vocabulary import CodeVocabulary
+from medgraph.embeddings.back_off import nearest_of
 from medgraph.embeddings.embedding import Embedding
 from medgraph.errors import SchemaError
 
@@ -61,14 +62,8 @@ def match_codes(
     for row, code in enumerate(vocabulary.codes):
         if code in embedding:
             vectors[row], found[row] = embedding[code], 1
-            continue
-        level, seen = list((parents or {}).get(code) or ()), {code}
-        while level:
-            if known := [id_ for id_ in level if id_ in embedding]:
-                vectors[row], found[row] = embedding.vectors_of(known).mean(axis=0), 2
-                break
-            seen.update(level)
-            level = [up for id_ in level for up in ((parents or {}).get(id_) or ()) if up not in seen]
+        elif near := nearest_of(code, parents or {}, embedding):
+            vectors[row], found[row] = embedding.vectors_of(near).mean(axis=0), 2
     total = max(int(vocabulary.counts.sum()), 1)
     share = float(vocabulary.counts[found > 0].sum() / total)
     if share < min_match:

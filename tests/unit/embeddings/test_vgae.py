@@ -6,13 +6,12 @@ import math
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
+from communities import TREATS, communities
 from sklearn.metrics import roc_auc_score
 
 from medgraph.data.graph import KnowledgeGraph
-from medgraph.data.schema import EdgeType
 from medgraph.embeddings import vgae as module
 from medgraph.embeddings.convolution import BlockDiagonal, Diagonal
 from medgraph.embeddings.decoders import Bilinear, ComplEx, DistMult, InnerProduct
@@ -21,34 +20,12 @@ from medgraph.embeddings.vgae import VGAE, gaussian_kl
 from medgraph.errors import NotFittedError, SchemaError
 from medgraph.training import TrainingInterrupted
 
-TREATS = EdgeType("Compound", "treats", "Disease")
-BINDS = EdgeType("Compound", "binds", "Gene")
-INTERACTS = EdgeType("Gene", "interacts", "Gene")
 SMALL = {"vector_size": 16, "hidden_size": 16, "epochs": 60, "learning_rate": 0.02, "device": "cpu"}
-
-
-def _planted(seed: int = 0) -> tuple[KnowledgeGraph, np.ndarray]:
-    """Compounds, diseases and genes of four communities, edges mostly within; and which treats-edges are likely."""
-    rng = np.random.default_rng(seed)
-    sizes = {"Compound": 60, "Disease": 40, "Gene": 80, "Loner": 3}
-    groups = {name: rng.integers(0, 4, size) for name, size in sizes.items()}
-    nodes = {
-        name: pa.table({"id": [f"{name}:{i}" for i in range(size)], "name": [f"{name} {i}" for i in range(size)]})
-        for name, size in sizes.items()
-    }
-    edges = {}
-    for edge_type in (TREATS, BINDS, INTERACTS):
-        within = groups[edge_type.source][:, None] == groups[edge_type.target]
-        pairs = np.argwhere(rng.random(within.shape) < np.where(within, 0.3, 0.01))
-        pairs = pairs[pairs[:, 0] < pairs[:, 1]] if edge_type == INTERACTS else pairs
-        edges[edge_type] = pa.table({"source": pairs[:, 0], "target": pairs[:, 1]})
-    graph = KnowledgeGraph(nodes, edges, frozenset({INTERACTS}))
-    return graph, groups["Compound"][:, None] == groups["Disease"]
 
 
 @pytest.fixture(scope="module")
 def planted() -> tuple[KnowledgeGraph, np.ndarray]:
-    return _planted()
+    return communities()
 
 
 def test_kl_is_that_of_torch_distributions() -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
+from communities import INTERACTS, TREATS, communities
 from sklearn.metrics import roc_auc_score
 
 from medgraph.data.graph import KnowledgeGraph
-from medgraph.data.schema import EdgeType
 from medgraph.embeddings import spectral
 from medgraph.embeddings.typed_edges import Normalisation, TypedEdges
 from medgraph.embeddings.vgae import VGAE
@@ -24,9 +22,6 @@ from medgraph.stores.features import NodeFeatures
 from medgraph.stores.sampling import sample_neighbours
 from medgraph.training import TrainingInterrupted
 
-TREATS = EdgeType("Compound", "treats", "Disease")
-BINDS = EdgeType("Compound", "binds", "Gene")
-INTERACTS = EdgeType("Gene", "interacts", "Gene")
 SMALL = {
     "vector_size": 16,
     "hidden_size": 16,
@@ -40,39 +35,11 @@ SMALL = {
 
 
 @pytest.fixture(scope="module")
-def emptied_neo4j(neo4j_url: str) -> Iterator[str]:
-    """The shared server, empty before and after this file."""
-    with open_store(neo4j_url) as store:
-        store.execute("MATCH (n) DETACH DELETE n")
-        yield neo4j_url
-        store.execute("MATCH (n) DETACH DELETE n")
-
-
-@pytest.fixture(scope="module")
 def planted() -> tuple[KnowledgeGraph, np.ndarray, np.ndarray]:
     """A graph of four communities less every fifth treats-edge; those; and which pairs share a community."""
-    rng = np.random.default_rng(0)
-    sizes = {"Compound": 60, "Disease": 40, "Gene": 80, "Loner": 3}
-    groups = {name: rng.integers(0, 4, size) for name, size in sizes.items()}
-    nodes = {
-        name: pa.table(
-            {
-                "id": [f"{name}:{i}" for i in range(size)],
-                "name": [f"{name} {i}" for i in range(size)],
-                "weight": rng.normal(size=size),
-            }
-        )
-        for name, size in sizes.items()
-    }
-    edges = {}
-    for edge_type in (TREATS, BINDS, INTERACTS):
-        within = groups[edge_type.source][:, None] == groups[edge_type.target]
-        pairs = np.argwhere(rng.random(within.shape) < np.where(within, 0.3, 0.01))
-        pairs = pairs[pairs[:, 0] < pairs[:, 1]] if edge_type == INTERACTS else pairs
-        edges[edge_type] = pa.table({"source": pairs[:, 0], "target": pairs[:, 1]})
-    graph = KnowledgeGraph(nodes, edges, frozenset({INTERACTS}))
+    graph, likely = communities(weighted=True)
     held_out = graph.edge_index(TREATS)[:, ::5]
-    return graph.without({TREATS: held_out}), held_out, groups["Compound"][:, None] == groups["Disease"]
+    return graph.without({TREATS: held_out}), held_out, likely
 
 
 @pytest.mark.parametrize("address", ["folder", pytest.param("server", marks=pytest.mark.neo4j)])

@@ -51,15 +51,6 @@ def _graph(seed: int = 0) -> KnowledgeGraph:
 
 
 @pytest.fixture(scope="module")
-def emptied_neo4j(neo4j_url: str) -> Iterator[str]:
-    """The shared server, empty before and after this file."""
-    with open_store(neo4j_url) as store:
-        store.execute("MATCH (n) DETACH DELETE n")
-        yield neo4j_url
-        store.execute("MATCH (n) DETACH DELETE n")
-
-
-@pytest.fixture(scope="module")
 def graph() -> KnowledgeGraph:
     return _graph()
 
