@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_names_are_few_and_each_is_there_once() -> None:  # ruff keeps them sorted
-    assert len(mg.__all__) <= 60  # three families of heads live behind this door
+    assert len(mg.__all__) <= 75  # three families of heads live behind this door, each with its baselines
     assert sorted(mg.__all__) == sorted(mg._HOME)
 
 

@@ -1,0 +1,1 @@
+"""How strongly does a drug bind a target, and do two drugs work together?"""
