@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -9,7 +11,16 @@ from medgraph.errors import SchemaError
 from medgraph.evaluation.metrics import check_probabilities, check_scores
 from medgraph.evaluation.resampling import Clusters, Interval, Statistic, bootstrap, percentile_interval
 
-__all__ = ["auprc_of", "auroc_of", "estimate", "macro_of", "mean_of", "recall_at_k", "squared_errors"]
+__all__ = [
+    "auprc_of",
+    "auroc_of",
+    "estimate",
+    "estimate_beside",
+    "macro_of",
+    "mean_of",
+    "recall_at_k",
+    "squared_errors",
+]
 
 _Labels = Bool[np.ndarray, " n"]
 _Scores = Float[np.ndarray, " n"]
@@ -98,10 +109,45 @@ def estimate(
         return statistic(weights) if minus is None else np.asarray(statistic(weights) - minus(weights))
 
     value = float(figure(np.ones((1, n)))[0, 0])
-    drawn = bootstrap(figure, n, n_bootstrap, seed, clusters)[:, 0]
+    return _interval(value, bootstrap(figure, n, n_bootstrap, seed, clusters)[:, 0])
+
+
+def estimate_beside(
+    methods: Mapping[str, Mapping[str, Statistic]], n: int, n_bootstrap: int, seed: int, clusters: Clusters
+) -> tuple[dict[str, dict[str, Interval]], dict[str, dict[str, Interval]]]:
+    """Every figure of every method, and the first method's less each other one's, paired: (estimates, gains).
+
+    All are taken on the same samples, each once; samples without a figure are left out of its interval.
+    """
+    places = {(method, name): i for i, (method, name) in enumerate((m, f) for m, row in methods.items() for f in row)}
+    statistics = [statistic for row in methods.values() for statistic in row.values()]
+
+    def all_of_them(weights: Float[np.ndarray, "b n"]) -> Float[np.ndarray, "b m"]:
+        return np.concatenate([statistic(weights) for statistic in statistics], axis=1)
+
+    value, drawn = all_of_them(np.ones((1, n)))[0], bootstrap(all_of_them, n, n_bootstrap, seed, clusters)
+
+    def interval(name: str, method: str, minus: str | None = None) -> Interval:
+        mine = places[method, name]
+        if minus is None:
+            return _interval(value[mine], drawn[:, mine])
+        other = places[minus, name]
+        return _interval(value[mine] - value[other], drawn[:, mine] - drawn[:, other])
+
+    first = next(iter(methods))
+    estimates = {method: {name: interval(name, method) for name in row} for method, row in methods.items()}
+    gains = {
+        method: {name: interval(name, first, method) for name in row}
+        for method, row in methods.items()
+        if method != first
+    }
+    return estimates, gains
+
+
+def _interval(value: float, drawn: Float[np.ndarray, " b"]) -> Interval:
     drawn = drawn[~np.isnan(drawn)]
     if np.isnan(value) or not drawn.size:
-        return Interval(value, float("nan"), float("nan"))
+        return Interval(float(value), float("nan"), float("nan"))
     return percentile_interval(drawn, value)
 
 

@@ -11,6 +11,7 @@ from medgraph.evaluation.resampled import (
     auprc_of,
     auroc_of,
     estimate,
+    estimate_beside,
     macro_of,
     mean_of,
     recall_at_k,
@@ -65,3 +66,18 @@ def test_subjects_are_drawn_whole_and_differences_are_paired() -> None:
     assert whole.high - whole.low > 2 * (alone.high - alone.low)
     paired = estimate(mean_of(values + 1), 200, 400, 0, clusters, mean_of(values))
     np.testing.assert_allclose(paired, [1, 1, 1])
+
+
+def test_figures_beside_each_other_are_those_taken_one_by_one() -> None:
+    other = np.random.default_rng(1).random(200)
+    methods = {
+        name: {"AUROC": auroc_of(LABELS, scores), "AUPRC": auprc_of(LABELS, scores)}
+        for name, scores in (("ours", SCORES), ("theirs", other))
+    }
+    clusters = np.arange(200) // 4
+    estimates, gains = estimate_beside(methods, 200, 100, 3, clusters)
+    assert list(gains) == ["theirs"]
+    for metric, theirs in methods["theirs"].items():
+        ours = methods["ours"][metric]
+        assert estimates["theirs"][metric] == estimate(theirs, 200, 100, 3, clusters)
+        assert gains["theirs"][metric] == estimate(ours, 200, 100, 3, clusters, theirs)
