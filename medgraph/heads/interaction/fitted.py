@@ -1,0 +1,284 @@
+"""What a fitted head knows, how it answers, and how it is written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import torch
+from jaxtyping import Bool, Float64, Int64
+from torch import Tensor, nn
+
+from medgraph.artefact import Artefact, read_artefact, write_artefact
+from medgraph.data.affinities import Affinities
+from medgraph.evaluation.calibration import TemperatureCalibrator
+from medgraph.heads.interaction.features import Entities, Features, Saved
+from medgraph.heads.interaction.losses import Loss
+from medgraph.heads.interaction.pair_network import PairNetwork
+from medgraph.heads.interaction.uncertainty import Conformal
+from medgraph.training import History
+
+__all__ = ["Fitted", "NetworkMaker", "Scale", "Vectors", "entity_table", "load_fitted", "save_fitted"]
+
+Vectors: TypeAlias = tuple[Tensor, ...]  # one (m, d) a member
+NetworkMaker: TypeAlias = Callable[[Features, Features, int], PairNetwork]
+_TEXT = {"drugs": "smiles", "targets": "sequence"}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """(value - mean) / std: what the loss sees of a measured value."""
+
+    mean: float = 0.0
+    std: float = 1.0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fitted:
+    """What `fit` found.
+
+    Args:
+        networks: the trained members.
+        drug_features: how drugs become tensors.
+        target_features: how targets do.
+        loss: what the outputs mean.
+        scale: of the values.
+        kind: of the values.
+        unit: of the values; "probability" of a binary head.
+        limit: values at or below it mean "at most this".
+        conformal: of regression, from valid.
+        calibrator: of a binary head, from valid.
+        drugs: id, smiles, sha256 of it, seen (occurs in a training pair).
+        targets: id, sequence, sha256 of it, seen.
+        history: of each member.
+        counts: of pairs and entities.
+        notes: what a reader should know.
+        source: fingerprint and provenance of the affinities.
+        train: in memory only, for the baselines; None after `load`.
+        valid: in memory only; None after `load`.
+    """
+
+    networks: tuple[PairNetwork, ...]
+    drug_features: Features
+    target_features: Features
+    loss: Loss
+    scale: Scale
+    kind: str
+    unit: str
+    limit: float | None
+    conformal: Conformal | None
+    calibrator: TemperatureCalibrator | None
+    drugs: pa.Table
+    targets: pa.Table
+    history: tuple[History, ...]
+    counts: Mapping[str, Mapping[str, int]]
+    notes: tuple[str, ...]
+    source: Mapping[str, Any]
+    train: Affinities | None = None
+    valid: Affinities | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the members are."""
+        return next(self.networks[0].parameters()).device
+
+    def vectors(self, side: Literal["drugs", "targets"], entities: Entities, size: int) -> Vectors:
+        """Each entity through its encoder once, those of like length together, `size` at a time."""
+        features = self.drug_features if side == "drugs" else self.target_features
+        encoded = features.of(entities)
+        order = np.argsort([len(text) for text in entities.texts], kind="stable").astype(np.int64)
+        place = torch.from_numpy(np.argsort(order))
+        found: list[list[Tensor]] = [[] for _ in self.networks]
+        with torch.no_grad():
+            for start in range(0, len(order), size):
+                inputs = encoded.tensors(order[start : start + size], self.device)
+                for member, network in zip(found, self.networks, strict=True):
+                    encoder: nn.Module = getattr(network.eval(), side)
+                    member.append(encoder(*inputs))
+        return tuple(torch.cat(member)[place.to(self.device)] for member in found)
+
+    def answer(
+        self,
+        drugs: Vectors,
+        targets: Vectors,
+        drug: Int64[np.ndarray, " n"],
+        target: Int64[np.ndarray, " n"],
+        size: int,
+    ) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"] | None]:
+        """Value and standard deviation of each pair of rows, in the values' unit; of a binary head, log-odds.
+
+        Members are averaged; the variance is the mean of theirs plus that of their means.
+        """
+        values = np.zeros((len(self.networks), drug.size))
+        variances = np.zeros_like(values)
+        limit = None if self.limit is None else (self.limit - self.scale.mean) / self.scale.std
+        own = False
+        with torch.no_grad():
+            for start in range(0, drug.size, size):
+                part = slice(start, start + size)
+                rows, columns = (torch.from_numpy(rows[part]).to(self.device) for rows in (drug, target))
+                for number, (network, d, t) in enumerate(zip(self.networks, drugs, targets, strict=True)):
+                    raw = network.eval().join(d[rows], t[columns])
+                    value, std = self.loss.answer(raw, network.learned, limit)
+                    values[number, part] = value.double().cpu().numpy()
+                    if std is not None:
+                        own = True
+                        variances[number, part] = std.double().cpu().numpy() ** 2
+        std_ = None
+        if own or len(self.networks) > 1:
+            std_ = np.sqrt(variances.mean(axis=0) + values.var(axis=0)) * self.scale.std
+        return values.mean(axis=0) * self.scale.std + self.scale.mean, std_
+
+    def seen(self, side: Literal["drugs", "targets"], texts: Sequence[str]) -> Bool[np.ndarray, " m"]:
+        """Was the same molecule (standardised SMILES) or sequence in a training pair?"""
+        table = self.drugs if side == "drugs" else self.targets
+        known = set(table.filter(table["seen"])[_TEXT[side]].to_pylist())
+        return np.array([text in known for text in texts], dtype=bool)
+
+
+def entity_table(table: pa.Table, text: str, rows: Int64[np.ndarray, " n"]) -> pa.Table:
+    """id, text, its sha256, and whether it is among `rows`."""
+    texts = table[text].to_pylist()
+    seen = np.zeros(len(texts), dtype=bool)
+    seen[rows] = True
+    digests = [hashlib.sha256(str(t).encode()).hexdigest() for t in texts]
+    return pa.table({"id": table["id"], text: table[text], "sha256": pa.array(digests, pa.string()), "seen": seen})
+
+
+def save_fitted(folder: str | Path, kind: str, parameters: Mapping[str, Any], state: Fitted, seed: int) -> None:
+    """Write the artefact."""
+    tensors: dict[str, Mapping[str, np.ndarray]] = {
+        "weights": {
+            f"{number}/{name}": tensor.detach().cpu().numpy()
+            for number, network in enumerate(state.networks)
+            for name, tensor in network.state_dict().items()
+        }
+    }
+    if state.conformal is not None:
+        tensors["conformal"] = {"errors": state.conformal.errors}
+    tables = {"drugs": state.drugs, "targets": state.targets}
+    features: dict[str, Any] = {}
+    for side, found in (("drug", state.drug_features), ("target", state.target_features)):
+        saved = found.saved()
+        features[side] = {"class": type(found).__name__, **saved.parameters}
+        if saved.arrays:
+            tensors[f"{side}_features"] = saved.arrays
+        tables |= {f"{side}_features.{name}": table for name, table in saved.tables.items()}
+    write_artefact(
+        folder,
+        Artefact(
+            kind=kind,
+            parameters={
+                **parameters,
+                "fitted_loss": state.loss.to_dict(),
+                "features": features,
+                "scale": [state.scale.mean, state.scale.std],
+                "values": {"kind": state.kind, "unit": state.unit, "limit": state.limit},
+                "normalised": state.conformal is not None and state.conformal.normalised,
+                "temperature": None if state.calibrator is None else state.calibrator.temperature_,
+                "notes": list(state.notes),
+            },
+            tensors=tensors,
+            tables=tables,
+            graph=state.source,
+            metrics={"history": [list(history)[-1:] for history in state.history], "counts": state.counts},
+            seed=seed,
+            card=_card(kind, parameters, state),
+        ),
+    )
+
+
+def load_fitted(folder: str | Path, kind: str) -> tuple[Mapping[str, Any], Callable[[NetworkMaker], Fitted]]:
+    """Hyper-parameters, and what makes the fitted state once it is told how to build the network."""
+    saved = read_artefact(folder, kind)
+    given = saved.parameters
+
+    def features_of(side: str) -> Features:
+        parameters = dict(given["features"][side])
+        start = f"{side}_features."
+        tables = {name.removeprefix(start): table for name, table in saved.tables.items() if name.startswith(start)}
+        own = Features.named(parameters.pop("class"))
+        return own.restore(Saved(parameters, saved.tensors.get(f"{side}_features", {}), tables))
+
+    def make(network_of: NetworkMaker) -> Fitted:
+        drugs, targets = features_of("drug"), features_of("target")
+        loss = Loss.from_dict(given["fitted_loss"])
+        networks = []
+        for number in range(len(saved.metrics["history"])):
+            start = f"{number}/"
+            with torch.random.fork_rng(devices=[]):
+                network = network_of(drugs, targets, loss.outputs).with_learned(loss.learned)
+            network.load_state_dict(
+                {
+                    name.removeprefix(start): torch.from_numpy(array)
+                    for name, array in saved.tensors["weights"].items()
+                    if name.startswith(start)
+                }
+            )
+            networks.append(network.eval())
+        conformal = calibrator = None
+        if "conformal" in saved.tensors:
+            conformal = Conformal(saved.tensors["conformal"]["errors"], given["normalised"])
+        if given["temperature"] is not None:
+            calibrator = TemperatureCalibrator()
+            calibrator.temperature_ = given["temperature"]
+        return Fitted(
+            tuple(networks), drugs, targets, loss, Scale(*given["scale"]), given["values"]["kind"],
+            given["values"]["unit"], given["values"]["limit"], conformal, calibrator, saved.tables["drugs"],
+            saved.tables["targets"], tuple(History(h) for h in saved.metrics["history"]), saved.metrics["counts"],
+            tuple(given["notes"]), saved.graph,
+        )  # fmt: skip
+
+    return given, make
+
+
+def _card(kind: str, parameters: Mapping[str, Any], state: Fitted) -> str:
+    sources = "\n".join(
+        f"- {s['name']} {s['version']}".rstrip() + (f", {s['licence']}" if s.get("licence") else "")
+        for s in state.source["provenance"]
+    )
+    counts = "\n".join(
+        f"| {part} | {found['pairs']:,} | {found['drugs']:,} | {found['targets']:,} |"
+        for part, found in state.counts.items()
+    )
+    notes = "\n".join(f"- {note}" for note in state.notes) or "- none"
+    settings = "\n".join(f"- `{name}`: {value}" for name, value in parameters.items())
+    what = "calibrated probability that they bind" if state.kind == "binary" else f"value in {state.unit}"
+    intervals = "none"
+    if state.conformal is not None:
+        q = state.conformal.quantile(0.9)
+        units = "predicted standard deviations" if state.conformal.normalised else state.unit
+        intervals = f"split conformal on {len(state.conformal):,} valid pairs; 90 %: ± {q:.3f} {units}"
+    limit = "" if state.limit is None else f" Recorded values at {state.limit} mean: at most this."
+    return f"""# {kind}: {state.unit}
+
+Predicts for a drug (SMILES) and a target (amino-acid sequence): {what}.{limit}
+
+- loss: {state.loss}
+- members: {len(state.networks)}
+- intervals: {intervals}
+
+| part | pairs | drugs | targets |
+|---|---|---|---|
+{counts}
+
+## Learned from
+{sources or "- not recorded"}
+- affinities fingerprint: {state.source["fingerprint"]}
+
+## Notes
+{notes}
+
+## How
+{settings}
+
+## Use
+`medgraph.{kind}.load(folder).predict(smiles=[...], sequences=[...])`. Intervals hold for pairs like those of valid; a
+drug or target that was not seen in training is flagged, and its prediction is worth less. Measured in assays: it says
+nothing of dose, safety or effect in people.
+"""
