@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from medgraph.errors import SchemaError
 
-__all__ = ["atom_shares"]
+__all__ = ["atom_shares", "atom_symbols"]
 
 _PARTS = re.compile(
     r"(?P<atom>\[[^\]]*\]|Br|Cl|[BCNOPSFIbcnops*])"
@@ -77,3 +77,22 @@ def atom_shares(smiles: str) -> Float[np.ndarray, "letters atoms"]:
     for letter, mine in enumerate(owners):
         shares[letter, list(mine)] = 1 / len(mine)
     return shares
+
+
+def atom_symbols(smiles: str) -> tuple[str, ...]:
+    """The element of each atom, in the order in which they are written: "Cl", "N"; "*" for none.
+
+    >>> atom_symbols("c1cc[nH]c1Cl")
+    ('C', 'C', 'C', 'N', 'C', 'Cl')
+    """
+    found = (match["atom"] for match in _PARTS.finditer(smiles) if match.lastgroup == "atom")
+    return tuple(atom.capitalize() if atom[0] != "[" else _element(atom) for atom in found)
+
+
+def _element(bracket: str) -> str:
+    """[13C@@H2-] -> C: what comes after the isotope, two letters if those are an element's."""
+    name = bracket[1:-1].lstrip("0123456789")
+    two = name[:2]
+    if two[:1].isupper() and two[1:].islower():
+        return two
+    return "*" if name[:1] == "*" else two.capitalize() if two in {"se", "as", "te", "si"} else name[:1].upper()

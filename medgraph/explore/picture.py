@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,13 +71,21 @@ class Picture(ABC):
         with atomic_file(path) as temporary:
             if path.suffix == ".html":
                 temporary.write_text(self.to_html(), encoding="utf-8")
+            elif path.suffix == ".svg":
+                temporary.write_text(self.to_svg(), encoding="utf-8")
             else:
-                self.figure().savefig(temporary, format=path.suffix[1:], dpi=150)
+                self.figure().savefig(temporary, format="png", dpi=150)
         return path
 
     def to_html(self) -> str:
         """The interactive picture as one page that needs no network."""
         return str(self.interactive().to_html(include_plotlyjs=True, full_html=True))
+
+    def to_svg(self) -> str:
+        """The still picture as SVG."""
+        text = StringIO()
+        self.figure().savefig(text, format="svg")
+        return text.getvalue()
 
     def to_png(self) -> bytes:
         """The still picture as PNG."""

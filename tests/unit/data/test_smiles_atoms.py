@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from medgraph.data.smiles_atoms import atom_shares
+from medgraph.data.smiles_atoms import atom_shares, atom_symbols
 from medgraph.errors import SchemaError
 
 Chem = pytest.importorskip("rdkit.Chem")
@@ -21,6 +21,7 @@ MOLECULES = [
     "O=C1c2ccccc2C(=O)N1C1CCC(=O)NC1=O",
     "FC(F)(F)C#N",
     "C=1CCCCC1",
+    "c1cc[se]c1.[Na+].[nH]1cccc1.[Cu+2].[2H]C([2H])Cl.*C[13C@@H](N)[O-]",
     "CC(C)(C)[Si](C)(C)OC12CC3CC(CC(C3)C1)C2",
 ]
 
@@ -46,6 +47,7 @@ def test_beside_rdkit(smiles: str) -> None:
         shares = atom_shares(written)
         assert shares.shape == (len(written), molecule.GetNumAtoms())
         np.testing.assert_allclose(shares.sum(axis=1), 1)
+        assert atom_symbols(written) == tuple(atom.GetSymbol() for atom in molecule.GetAtoms())
         inside = 0
         for letter, row in zip(written, shares, strict=True):
             mine = np.flatnonzero(row).tolist()
