@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from medgraph.data.affinities import Affinities
     from medgraph.data.cohort import Cohort
     from medgraph.data.crosswalk import crosswalk
     from medgraph.data.graph import KnowledgeGraph, Provenance
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Affinities": "medgraph.data.affinities",
     "Bilinear": "medgraph.embeddings.decoders",
     "BoostedPathCounts": "medgraph.heads.repurposing.path_counts",
     "Cohort": "medgraph.data.cohort",
@@ -122,6 +124,7 @@ __all__ = [
     "PPMI",
     "RETAIN",
     "VGAE",
+    "Affinities",
     "Bilinear",
     "BoostedPathCounts",
     "Cohort",

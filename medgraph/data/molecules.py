@@ -1,0 +1,338 @@
+"""Molecules as numbers: one SMILES a structure by stated rules, fingerprints, similarities, scaffolds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float64
+
+from medgraph.errors import MissingExtraError, SchemaError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+__all__ = ["Standardised", "Standardiser", "inchikey", "morgan", "scaffold", "tanimoto"]
+
+UNREADABLE, MIXTURE, NOT_ORGANIC, DUMMY, EMPTY = (
+    "SMILES that RDKit cannot read",
+    "mixtures of molecules",
+    "structures without carbon",
+    "structures with a dummy atom",
+    "empty SMILES",
+)
+# Acids, bases and solvents that drugs are made into salts and solvates with, neutral and without stereo.
+_COUNTER_IONS = """
+    OC=O CC(=O)O OC(=O)C(F)(F)F CCC(=O)O OC(=O)C(=O)O OC(=O)CC(=O)O OC(=O)CCC(=O)O OC(=O)C=CC(=O)O OC(=O)CCCCC(=O)O
+    OC(=O)CC(O)C(=O)O OC(=O)C(O)C(O)C(=O)O OC(=O)CC(O)(CC(=O)O)C(=O)O CC(O)C(=O)O OCC(O)C(O)C(O)C(O)C(=O)O
+    OC(=O)c1ccccc1 OC(=O)c1ccccc1O OC(=O)c1cc2ccccc2c(Cc2c(O)c(C(=O)O)cc3ccccc23)c1O OC(=O)c1cc2ccccc2cc1O
+    CS(=O)(=O)O CCS(=O)(=O)O OCCS(=O)(=O)O O=S(=O)(O)CCS(=O)(=O)O OS(=O)(=O)C(F)(F)F OS(=O)(=O)c1ccccc1
+    Cc1ccc(S(=O)(=O)O)cc1 OS(=O)(=O)c1ccc2ccccc2c1 CCCCCCCCCCCCCCCCCC(=O)O CCCCCCCCCCCCCCCC(=O)O NCCO OCCNCCO
+    OCCN(CCO)CCO NC(CO)(CO)CO CN(C)CCO CNCC(O)C(O)C(O)C(O)CO NCCN CCN(CC)CC CC(C)(C)N C1CCC(CC1)NC1CCCCC1
+    NCCCCC(N)C(=O)O NC(CCCNC(=N)N)C(=O)O CO CCO CC(C)O CC(C)=O CC#N CN(C)C=O CS(C)=O ClCCl CCOC(C)=O C1CCOC1
+    C1COCCO1 Cc1ccccc1
+"""
+
+
+class Structure(NamedTuple):
+    """One molecule, standardised: its SMILES, the same without stereo, and its scaffold; or what is wrong with it."""
+
+    canonical: str | None
+    flat: str | None
+    scaffold: str | None
+    kind: str | None
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class Standardised:
+    """Many SMILES, standardised row by row.
+
+    Args:
+        canonical: the SMILES; None where the row has a problem.
+        flat: the same without stereo.
+        scaffold: Bemis-Murcko scaffolds of `flat`; "" for molecules without a ring.
+        kind: what sort of problem the row has, if any.
+        problem: the problem in full, with what RDKit said.
+        counts: sort of problem, or of mending -> rows.
+    """
+
+    canonical: list[str | None]
+    flat: list[str | None]
+    scaffold: list[str | None]
+    kind: list[str | None]
+    problem: list[str | None]
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Standardiser:
+    """One structure, one SMILES: RDKit's canonical form after these rules, in this order.
+
+    1. What stands after white space (a name, CXSMILES) is dropped, and so are atom map numbers. Isotopes stay.
+    2. Salts. Fragments without carbon go, and some fifty acids, bases and solvents that salts and solvates are made of,
+       unless nothing else is left. Of the rest the one with the most heavy atoms is kept (of equals, the one whose
+       SMILES comes first); but if another, different one has more than half as many, this is a mixture, which is no
+       molecule.
+    3. Charges. Acids and bases are made neutral by adding or taking hydrogen; what cannot be, such as a quaternary
+       nitrogen, keeps its charge. Tautomers stay as they are drawn.
+
+    Args:
+        salts: "largest": rule 2; "keep": all fragments stay; "refuse": several fragments are a problem.
+        stereo: keep what is drawn of it; without, all stereo-isomers are one.
+        charges: "neutral": rule 3; "keep".
+
+    Raises:
+        SchemaError: another word for salts or charges.
+    """
+
+    salts: Literal["largest", "keep", "refuse"] = "largest"
+    stereo: bool = True
+    charges: Literal["neutral", "keep"] = "neutral"
+
+    def __post_init__(self) -> None:
+        if self.salts not in {"largest", "keep", "refuse"}:
+            raise SchemaError(f"salts is 'largest', 'keep' or 'refuse', not {self.salts!r}.")
+        if self.charges not in {"neutral", "keep"}:
+            raise SchemaError(f"charges is 'neutral' or 'keep', not {self.charges!r}.")
+
+    def canonical(self, smiles: str) -> str:
+        """The SMILES of this structure. Raises SchemaError, with what RDKit said."""
+        found = self.structure(smiles)
+        if found.canonical is None:
+            raise SchemaError(f"{_short(smiles)}: {found.problem}")
+        return found.canonical
+
+    def table(self, smiles: Sequence[str | None]) -> Standardised:
+        """Row by row; a row that cannot be read has its problem there, and stops nothing. Each SMILES is read once."""
+        known: dict[str, Structure] = {}
+        rows = []
+        for given in smiles:
+            text = given or ""
+            if text not in known:
+                known[text] = self.structure(text)
+            rows.append(known[text])
+        counts = Counter(row.kind for row in rows if row.kind)
+        return Standardised(
+            [row.canonical for row in rows],
+            [row.flat for row in rows],
+            [row.scaffold for row in rows],
+            [row.kind for row in rows],
+            [row.problem for row in rows],
+            MappingProxyType(dict(counts)),
+        )
+
+    def structure(self, smiles: str) -> Structure:
+        """This molecule, or what is wrong with it."""
+        chem = _chem()
+        words = smiles.split(maxsplit=1)
+        if not words:
+            return _bad(EMPTY, "there is no SMILES.")
+        with _quiet():
+            molecule = chem.MolFromSmiles(words[0])
+            if molecule is None:
+                return _bad(UNREADABLE, _complaint(words[0]))
+            try:
+                molecule, problem = self._rules(molecule)
+                if molecule is None:
+                    return problem
+                canonical = chem.MolToSmiles(molecule, isomericSmiles=True)
+                chem.RemoveStereochemistry(molecule)
+                flat = chem.MolToSmiles(molecule)
+                return Structure(canonical if self.stereo else flat, flat, _scaffold(molecule), None, None)
+            except (ValueError, RuntimeError) as fault:
+                return _bad(UNREADABLE, f"RDKit: {str(fault)[:200]}")
+
+    def _rules(self, molecule: Any) -> tuple[Any, Structure]:
+        fine = Structure(None, None, None, None, None)
+        for atom in molecule.GetAtoms():
+            if atom.GetAtomicNum() == 0:
+                return None, _bad(DUMMY, "it has a dummy atom (*), which stands for no element.")
+            atom.SetAtomMapNum(0)
+        if self.salts != "keep":
+            fragments = _chem().GetMolFrags(molecule, asMols=True)
+            if len(fragments) > 1 and self.salts == "refuse":
+                return None, _bad(MIXTURE, f"it has {len(fragments)} fragments, and salts='refuse'.")
+            if self.salts == "largest":
+                molecule, problem = _parent(fragments)
+                if problem:
+                    return None, problem
+        if self.charges == "neutral" and any(atom.GetFormalCharge() for atom in molecule.GetAtoms()):
+            molecule = _uncharger().uncharge(molecule)
+        return molecule, fine
+
+
+def _parent(fragments: Sequence[Any]) -> tuple[Any, Structure | None]:
+    """The fragment that is the molecule (rule 2)."""
+    chem = _chem()
+    organic = [f for f in fragments if any(atom.GetAtomicNum() == 6 for atom in f.GetAtoms())]
+    if not organic:
+        return None, _bad(NOT_ORGANIC, "no fragment has a carbon atom.")
+    if len(organic) == 1:
+        return organic[0], None
+    distinct = {chem.MolToSmiles(fragment): fragment for fragment in organic}
+    free = {text: f for text, f in distinct.items() if _neutral_flat(f) not in _counter_ions()} or distinct
+    ranked = sorted(free.items(), key=lambda item: (-item[1].GetNumHeavyAtoms(), item[0]))
+    sizes = [fragment.GetNumHeavyAtoms() for _, fragment in ranked]
+    if len(ranked) > 1 and 2 * sizes[1] > sizes[0] and _neutral_flat(ranked[0][1]) != _neutral_flat(ranked[1][1]):
+        return None, _bad(MIXTURE, f"it is a mixture of molecules of {sizes[0]} and {sizes[1]} heavy atoms.")
+    return ranked[0][1], None
+
+
+def morgan(
+    smiles: Sequence[str], radius: int = 2, bits: int = 2048, counts: bool = False, chirality: bool = False
+) -> csr_matrix:
+    """Which circular neighbourhoods of atoms does each molecule have? (m, bits), float32: 0/1, or how many.
+
+    Rogers and Hahn (2010), Extended-connectivity fingerprints, doi:10.1021/ci100050t. A radius of 2 is their ECFP4.
+
+    Raises:
+        SchemaError: a SMILES that cannot be read, with its row and what RDKit said; a parameter out of range.
+    """
+    from scipy.sparse import csr_matrix
+
+    if radius < 0 or bits < 1:
+        raise SchemaError(f"Expected a radius of at least 0 and at least 1 bit, got {radius} and {bits}.")
+    _chem()
+    from rdkit.Chem import rdFingerprintGenerator
+
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=bits, includeChirality=chirality)
+    columns, values, ends = [], [], [0]
+    for row, text in enumerate(smiles):
+        found = generator.GetCountFingerprint(_read(text, row)).GetNonzeroElements()
+        columns.append(np.fromiter(found.keys(), dtype=np.int32, count=len(found)))
+        values.append(np.fromiter(found.values(), dtype=np.float32, count=len(found)))
+        ends.append(ends[-1] + len(found))
+    flat = np.concatenate([np.zeros(0, dtype=np.int32), *columns])
+    data = np.concatenate([np.zeros(0, dtype=np.float32), *values]) if counts else np.ones(flat.size, dtype=np.float32)
+    matrix = csr_matrix((data, flat, np.array(ends)), shape=(len(smiles), bits))
+    matrix.sort_indices()
+    return matrix
+
+
+def tanimoto(a: csr_matrix, b: csr_matrix) -> Float64[np.ndarray, "m n"]:
+    """|A and B| / |A or B| of the bits that are set; 0 where neither has one. Counts are taken as 0/1.
+
+    Raises:
+        SchemaError: fingerprints of different length.
+    """
+    if a.shape[1] != b.shape[1]:
+        raise SchemaError(f"The fingerprints have {a.shape[1]} and {b.shape[1]} bits; expected the same.")
+    first, second = a.astype(bool).astype(np.float32), b.astype(bool).astype(np.float32)
+    sizes = np.asarray(first.sum(axis=1)).ravel(), np.asarray(second.sum(axis=1)).ravel()
+    result = np.empty((a.shape[0], b.shape[0]), dtype=np.float64)
+    other = second.T.tocsr()
+    for start in range(0, a.shape[0], 1024):  # so that the sparse product is never held whole
+        rows = slice(start, start + 1024)
+        both = (first[rows] @ other).toarray().astype(np.float64)
+        either = sizes[0][rows, None] + sizes[1][None, :] - both
+        result[rows] = np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+    return result
+
+
+def scaffold(smiles: str) -> str:
+    """The rings of a molecule and what links them, without stereo; "" where there is no ring.
+
+    Bemis and Murcko (1996), doi:10.1021/jm9602928, as RDKit reads them: what is doubly bound to a ring stays.
+
+    Raises:
+        SchemaError: a SMILES that cannot be read, with what RDKit said.
+    """
+    molecule = _read(smiles)
+    _chem().RemoveStereochemistry(molecule)
+    return _scaffold(molecule)
+
+
+def inchikey(smiles: str) -> str:
+    """The InChIKey of this structure as it is drawn: 27 characters, the first 14 of which know no stereo.
+
+    Raises:
+        SchemaError: a SMILES that cannot be read, or has no InChI.
+    """
+    molecule = _read(smiles)
+    with _quiet():
+        key: str = _chem().MolToInchiKey(molecule)
+    if not key:
+        raise SchemaError(f"RDKit makes no InChI of {_short(smiles)}.")
+    return key
+
+
+def _read(smiles: str, row: int | None = None) -> Any:
+    where = "" if row is None else f"Row {row}: "
+    if not smiles.strip():
+        raise SchemaError(f"{where}there is no SMILES.")
+    with _quiet():
+        molecule = _chem().MolFromSmiles(smiles)
+        if molecule is None:
+            raise SchemaError(f"{where}{_short(smiles)}: {_complaint(smiles)}")
+    return molecule
+
+
+def _scaffold(molecule: Any) -> str:
+    from rdkit.Chem.Scaffolds import MurckoScaffold
+
+    if not molecule.GetRingInfo().NumRings():
+        return ""
+    rings: Any = MurckoScaffold
+    text: str = _chem().MolToSmiles(rings.GetScaffoldForMol(molecule))
+    return text
+
+
+def _neutral_flat(fragment: Any) -> str:
+    neutral = _uncharger().uncharge(_chem().Mol(fragment))
+    text: str = _chem().MolToSmiles(neutral, isomericSmiles=False)
+    return text
+
+
+@cache
+def _counter_ions() -> frozenset[str]:
+    chem = _chem()
+    return frozenset(chem.MolToSmiles(chem.MolFromSmiles(text)) for text in _COUNTER_IONS.split())
+
+
+@cache
+def _uncharger() -> Any:
+    from rdkit.Chem.MolStandardize import rdMolStandardize
+
+    return rdMolStandardize.Uncharger()
+
+
+def _chem() -> Any:
+    try:
+        from rdkit import Chem
+    except ImportError:
+        raise MissingExtraError("rdkit", "chem", "Reading chemical structures") from None
+    return Chem
+
+
+def _quiet() -> AbstractContextManager[Any]:
+    """Within, RDKit writes nothing to stderr."""
+    from rdkit import rdBase
+
+    quiet: AbstractContextManager[Any] = rdBase.BlockLogs()
+    return quiet
+
+
+def _complaint(smiles: str) -> str:
+    """The first thing RDKit says of a SMILES that it cannot read, without its clock."""
+    from rdkit import rdBase
+
+    with rdBase.CaptureErrorLog() as log:
+        _chem().MolFromSmiles(smiles)
+    lines = [line.partition("] ")[2] if line.startswith("[") else line for line in log.messages.splitlines()]
+    first = next((line.strip() for line in lines if line.strip()), "it cannot read this.")
+    return f"RDKit: {first[:200]}"
+
+
+def _short(smiles: str) -> str:
+    return repr(smiles if len(smiles) <= 80 else f"{smiles[:77]}...")
+
+
+def _bad(kind: str, problem: str) -> Structure:
+    return Structure(None, None, None, kind, problem)
