@@ -87,19 +87,21 @@ def blocks(
 ) -> list[Int64[np.ndarray, " b"]]:
     """All pairs once, in random batches of `batch_size` from about `block` targets each.
 
-    The pairs of each target are shuffled and cut into runs of batch_size / block; the runs are shuffled and laid end to
-    end, and that line is cut into batches. So all batches but the last are full, whatever the number of pairs a target
-    has, and over epochs every pair meets every other. The same for the same (seed, epoch).
+    The pairs of each target are shuffled and cut into equal runs of about batch_size / block; the runs are shuffled and
+    laid end to end, and that line is cut into batches. So all batches but the last are full, whatever the number of
+    pairs a target has, and over epochs every pair meets every other. The same for the same (seed, epoch).
     """
     rng = np.random.default_rng([seed, epoch])
     n, run = target.size, max(1, batch_size // block)
     order = rng.permutation(n)
     order = order[np.argsort(target[order], kind="stable")]  # by target, shuffled within each
     sorted_targets = target[order]
-    starts = np.r_[0, np.flatnonzero(np.diff(sorted_targets)) + 1] if n else np.zeros(0, dtype=np.int64)
-    place = np.arange(n) - np.repeat(starts, np.diff(np.r_[starts, n]))  # within the target
-    number = np.cumsum((place % run) == 0) - 1  # of the run
-    key = rng.permutation(int(number[-1]) + 1 if n else 0)[number] if n else number
+    _, starts, counts = np.unique(sorted_targets, return_index=True, return_counts=True)
+    runs = np.maximum(1, np.rint(counts / run)).astype(np.int64)  # of each target
+    place = np.arange(n) - np.repeat(starts, counts)  # within the target
+    within = place * np.repeat(runs, counts) // np.repeat(counts, counts)
+    number = within + np.repeat(np.cumsum(runs) - runs, counts)  # of the run
+    key = rng.permutation(int(runs.sum()))[number]
     line = order[np.argsort(key, kind="stable")]
     return [line[start : start + batch_size] for start in range(0, n, batch_size)]
 

@@ -50,7 +50,9 @@ class Learning(TrainingTask):
         # epochs and patience may be raised when a run goes on; with a decaying rate, epochs shape the run
         free = {"patience"} if head.decay else {"epochs", "patience"}
         self.settings = {name: value for name, value in settings.items() if name not in free}
-        self.optimiser = torch.optim.AdamW(network.parameters(), head.learning_rate, weight_decay=head.weight_decay)
+        self.optimiser = torch.optim.AdamW(
+            network.parameters(), head.learning_rate, weight_decay=head.weight_decay, fused=True
+        )
         self.monitor = "valid_log_loss" if loss.kind == "binary" else "valid_mse"
 
     def batches(self, epoch: int) -> Batches:

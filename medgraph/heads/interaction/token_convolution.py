@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
+
+from medgraph.heads.interaction.row_convolution import folded_convolution, largest_answers, row_convolution
 
 __all__ = ["TokenConvolution"]
 
@@ -16,11 +17,8 @@ class TokenConvolution(nn.Module):
     """max over places of ReLU(conv(... ReLU(conv(vectors of tokens)))), per text and filter; no padding anywhere.
 
     The texts are laid end to end; windows that would reach from one into the next are left out of the maximum. Numbers
-    and gradients are those of the plain form; what is saved is work:
-
-    - the vectors are folded into the first convolution, which becomes a sum of looked-up rows, one a token and offset;
-    - the last convolution runs without a graph to find where its maximum is, and is computed again only there: the
-      gradient of a maximum flows through its place alone.
+    and gradients are those of the plain form; what is saved is work: the vectors are folded into the first convolution,
+    and gradients of the last one are taken only where its maximum is (see `row_convolution`).
 
     Args:
         tokens: how many there are, padding and unknown among them.
@@ -48,36 +46,14 @@ class TokenConvolution(nn.Module):
             lengths: of the texts, each at least `field`.
             vectors: stand in for those of the tokens: attributions change them.
         """
-        first, *middle, last = self.convolutions
-        x = self._folded(first, tokens) if vectors is None else first(vectors.T[None])[0].T
-        x = torch.relu(x)
-        for convolution in middle:
-            x = torch.relu(convolution(x.T[None])[0].T)
-        return torch.relu(_largest(last, x, lengths.tolist(), self.field))
-
-    def _folded(self, first: nn.Module, tokens: Int[Tensor, " t"]) -> Float[Tensor, "p f"]:
-        """The first convolution: row (offset, token) of the table is what that token adds there."""
-        assert isinstance(first, nn.Conv1d)
-        assert first.bias is not None
-        window, count = first.weight.shape[2], self.embedding.num_embeddings
-        table = torch.einsum("vd,fdo->ovf", self.embedding.weight, first.weight).reshape(window * count, -1)
-        index = tokens.long().unfold(0, window, 1) + count * torch.arange(window, device=tokens.device)
-        return functional.embedding_bag(index, table, mode="sum") + first.bias
-
-
-def _largest(last: nn.Module, x: Float[Tensor, "p g"], lengths: list[int], field: int) -> Float[Tensor, "m f"]:
-    """The last convolution's largest answer of each filter, within each text."""
-    assert isinstance(last, nn.Conv1d)
-    assert last.bias is not None
-    window = last.weight.shape[2]
-    starts = [0]
-    for length in lengths:
-        starts.append(starts[-1] + length)
-    with torch.no_grad():
-        answers = functional.conv1d(x.T[None], last.weight)[0]
-        places = torch.stack(
-            [answers[:, s : s + n - field + 1].argmax(1) + s for s, n in zip(starts[:-1], lengths, strict=True)]
-        )
-    around = places[:, :, None] + torch.arange(window, device=x.device)
-    found: Tensor = torch.einsum("mfog,fgo->mf", x[around], last.weight) + last.bias
-    return found
+        layers = [(c.weight, c.bias) for c in self.convolutions if isinstance(c, nn.Conv1d) and c.bias is not None]
+        first, *middle, last = layers
+        if vectors is None:
+            x = folded_convolution(tokens, self.embedding.weight, first[0])
+        else:
+            x = row_convolution(vectors, first[0])
+        x = torch.relu(x + first[1])
+        for weight, bias in middle:
+            x = torch.relu(row_convolution(x, weight) + bias)
+        sizes = lengths.tolist()
+        return torch.relu(largest_answers(x, last[0], sizes, [size - self.field + 1 for size in sizes]) + last[1])
