@@ -153,7 +153,7 @@ class Affinities:
         value = _numbers(arrow["Y"])
         at_most = None if limit is None else value <= limit
         rows.add(ends["Drug_ID"], ends["Drug"], ends["Target_ID"], ends["Target"], value, at_most)
-        found = rows.finish(duplicates or Duplicates())
+        found, _ = rows.finish(duplicates or Duplicates())
         if limit is not None:
             found["at_most"] = None
         return cls(**found, unit=unit, kind=kind, limit=limit, provenance=provenance)

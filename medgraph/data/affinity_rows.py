@@ -47,12 +47,15 @@ class PairRows:
         kind: "regression" or "binary".
         on_error: "skip" rows that cannot be used, counting them, or "raise".
         fault: makes the error that names a row (from 0) and a column.
+        conflicts: an id that came with another structure or sequence before: "exclude" the row, or "number" it: the
+            second is called `<id>#2`.
     """
 
     standardiser: Standardiser
     kind: Literal["regression", "binary"]
     on_error: Literal["skip", "raise"]
     fault: Callable[[str, int, str], MedgraphError]
+    conflicts: Literal["exclude", "number"] = "exclude"
     skipped: Counter[str] = field(default_factory=Counter)
     _drugs: dict[_Key, int] = field(default_factory=dict)
     _targets: dict[_Key, int] = field(default_factory=dict)
@@ -81,8 +84,8 @@ class PairRows:
         drug, target = _numbered(drug_id, smiles, self._drugs), _numbered(target_id, sequence, self._targets)
         self._parts.append((drug, target, value, at_most, row))
 
-    def finish(self, duplicates: Duplicates) -> dict[str, Any]:
-        """The fields of Affinities: drugs, targets, drug, target, value, at_most, skipped, notes."""
+    def finish(self, duplicates: Duplicates) -> tuple[dict[str, Any], Int64[np.ndarray, " m"]]:
+        """The fields of Affinities: drugs, targets, drug, target, value, at_most, skipped; and the row of each pair."""
         kinds = (np.int32, np.int32, np.float64, bool, np.int64)
         parts = zip(*self._parts, strict=True) if self._parts else [()] * 5
         drug, target, value, at_most, row = (
@@ -138,7 +141,7 @@ class PairRows:
             "value": merged.value,
             "at_most": merged.at_most if merged.at_most.any() else None,
             "skipped": dict(+self.skipped),
-        }
+        }, row[merged.first]
 
     def _good_values(self, value: Float64[np.ndarray, " n"], row: Int64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
         bad = ~np.isfinite(value)
@@ -154,48 +157,62 @@ class PairRows:
         """For each (id, SMILES) that came the drug's number, or -1 and why; and the drugs."""
         keys = list(self._drugs)
         found = self.standardiser.table([smiles for _, smiles in keys])
-        known: dict[str, int] = {}
-        rows: list[tuple[str, ...]] = []
-        of = np.full(len(keys), -1, dtype=np.int64)
-        faults = {}
+        names = _Names(self.conflicts, _OTHER_DRUG, "drug", "structure")
         for code, (name, given) in enumerate(keys):
             canonical, flat, rings = found.canonical[code], found.flat[code], found.scaffold[code]
             if canonical is None or flat is None or rings is None or given is None:
-                faults[code] = (found.kind[code] or "", f"{str(given)[:80]!r}: {found.problem[code]}")
-                continue
-            number = known.setdefault(name or canonical, len(rows))
-            if number == len(rows):
-                rows.append((name or canonical, canonical, given, flat, rings))
-            if rows[number][1] != canonical:
-                problem = (
-                    f"drug {name!r} has the structure {canonical[:80]}, and {rows[number][1][:80]} on an earlier row."
-                )
-                faults[code] = (_OTHER_DRUG, problem)
-                continue
-            of[code] = number
-        return of, rows, faults
+                names.refuse(found.kind[code] or "", f"{str(given)[:80]!r}: {found.problem[code]}")
+            else:
+                names.add(name or canonical, canonical, given, flat, rings)
+        return np.array(names.number, dtype=np.int64), names.rows, names.faults
 
     def _name_targets(self) -> tuple[np.ndarray, list[tuple[str, ...]], dict[int, tuple[str, str]]]:
         """The same for targets."""
-        known: dict[str, int] = {}
-        rows: list[tuple[str, ...]] = []
-        of = np.full(len(self._targets), -1, dtype=np.int64)
-        faults = {}
-        for code, (name, given) in enumerate(self._targets):
+        names = _Names(self.conflicts, _OTHER_TARGET, "target", "sequence")
+        for name, given in self._targets:
             try:
                 sequence = check_sequence(given or "")
             except SchemaError as fault:
-                faults[code] = (_SEQUENCE if (given or "").strip() else _NO_SEQUENCE, str(fault))
+                names.refuse(_SEQUENCE if (given or "").strip() else _NO_SEQUENCE, str(fault))
                 continue
-            called = name or "sequence:" + hashlib.sha256(sequence.encode()).hexdigest()[:16]
-            number = known.setdefault(called, len(rows))
-            if number == len(rows):
-                rows.append((called, sequence))
-            if rows[number][1] != sequence:
-                faults[code] = (_OTHER_TARGET, f"target {name!r} has another sequence on an earlier row.")
-                continue
-            of[code] = number
-        return of, rows, faults
+            names.add(name or "sequence:" + hashlib.sha256(sequence.encode()).hexdigest()[:16], sequence)
+        return np.array(names.number, dtype=np.int64), names.rows, names.faults
+
+
+@dataclass
+class _Names:
+    """Entities by id, each with one content."""
+
+    conflicts: Literal["exclude", "number"]
+    reason: str
+    entity: str
+    content: str
+    rows: list[tuple[str, ...]] = field(default_factory=list)
+    number: list[int] = field(default_factory=list)
+    faults: dict[int, tuple[str, str]] = field(default_factory=dict)
+    _known: dict[str, int] = field(default_factory=dict)
+    _both: dict[tuple[str, str], int] = field(default_factory=dict)
+    _forms: Counter[str] = field(default_factory=Counter)
+
+    def refuse(self, reason: str, problem: str) -> None:
+        self.faults[len(self.number)] = (reason, problem)
+        self.number.append(-1)
+
+    def add(self, name: str, content: str, *more: str) -> None:
+        if (name, content) in self._both:
+            self.number.append(self._both[name, content])
+            return
+        if name in self._known and self.conflicts == "exclude":
+            first = self.rows[self._known[name]][1]
+            problem = f"{self.entity} {name!r} has another {self.content} on an earlier row: {first[:80]}."
+            self.refuse(self.reason, problem)
+            return
+        while (called := name if not self._forms[name] else f"{name}#{self._forms[name] + 1}") in self._known:
+            self._forms[name] += 1
+        self._forms[name] += 1
+        self._known[called] = self._both[name, content] = len(self.rows)
+        self.number.append(len(self.rows))
+        self.rows.append((called, content, *more))
 
 
 def _numbered(names: pa.Array | None, texts: pa.Array, known: dict[_Key, int]) -> Int64[np.ndarray, " n"]:

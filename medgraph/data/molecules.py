@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Standardised", "Standardiser", "inchikey", "morgan", "scaffold", "tanimoto"]
 
-UNREADABLE, MIXTURE, NOT_ORGANIC, DUMMY, EMPTY = (
+NOT_ORGANIC = "structures without carbon"
+UNREADABLE, MIXTURE, DUMMY, EMPTY = (
     "SMILES that RDKit cannot read",
     "mixtures of molecules",
-    "structures without carbon",
     "structures with a dummy atom",
     "empty SMILES",
 )
@@ -76,10 +76,10 @@ class Standardiser:
     """One structure, one SMILES: RDKit's canonical form after these rules, in this order.
 
     1. What stands after white space (a name, CXSMILES) is dropped, and so are atom map numbers. Isotopes stay.
-    2. Salts. Fragments without carbon go, and some fifty acids, bases and solvents that salts and solvates are made of,
-       unless nothing else is left. Of the rest the one with the most heavy atoms is kept (of equals, the one whose
-       SMILES comes first); but if another, different one has more than half as many, this is a mixture, which is no
-       molecule.
+    2. Salts. What has no carbon at all, such as a lone ion or cisplatin, stays whole. Else fragments without carbon go,
+       and some fifty acids, bases and solvents that salts and solvates are made of, unless nothing else is left. Of the
+       rest the fragment with the most heavy atoms is kept (of equals, the one whose SMILES comes first); but if
+       another, different one has more than half as many, this is a mixture, which is no molecule.
     3. Charges. Acids and bases are made neutral by adding or taking hydrogen; what cannot be, such as a quaternary
        nitrogen, keeps its charge. Tautomers stay as they are drawn.
 
@@ -177,8 +177,8 @@ class Standardiser:
             fragments = _chem().GetMolFrags(molecule, asMols=True) if "." in text else (molecule,)
             if len(fragments) > 1 and self.salts == "refuse":
                 return None, _bad(MIXTURE, f"it has {len(fragments)} fragments, and salts='refuse'.")
-            if self.salts == "largest":
-                molecule, problem = _parent(fragments)
+            if len(fragments) > 1:
+                molecule, problem = _parent(molecule, fragments)
                 if problem:
                     return None, problem
         if self.charges == "neutral" and ("+" in text or "-" in text):
@@ -186,14 +186,12 @@ class Standardiser:
         return molecule, None
 
 
-def _parent(fragments: Sequence[Any]) -> tuple[Any, Structure | None]:
+def _parent(molecule: Any, fragments: Sequence[Any]) -> tuple[Any, Structure | None]:
     """The fragment that is the molecule (rule 2)."""
     chem = _chem()
     organic = [f for f in fragments if any(atom.GetAtomicNum() == 6 for atom in f.GetAtoms())]
-    if not organic:
-        return None, _bad(NOT_ORGANIC, "no fragment has a carbon atom.")
-    if len(organic) == 1:
-        return organic[0], None
+    if len(organic) < 2:
+        return organic[0] if organic else molecule, None
     distinct = {chem.MolToSmiles(fragment): fragment for fragment in organic}
     free = {text: f for text, f in distinct.items() if _neutral_flat(f) not in _counter_ions()} or distinct
     ranked = sorted(free.items(), key=lambda item: (-item[1].GetNumHeavyAtoms(), item[0]))
