@@ -241,8 +241,8 @@ class Affinities:
             chosen = np.flatnonzero(chosen)
         chosen = chosen.astype(np.int64)
         if chosen.size and not 0 <= chosen.min() <= chosen.max() < len(self):
-            raise SchemaError(f"There is no row {chosen.max() if chosen.min() >= 0 else chosen.min()}; "
-                              f"there are {len(self):,} pairs.")  # fmt: skip
+            wrong = chosen[(chosen < 0) | (chosen >= len(self))][0]
+            raise SchemaError(f"There is no row {wrong}; there are {len(self):,} pairs, from 0.")
         at_most = None if self.at_most is None else self.at_most[chosen]
         part = {name: getattr(self, name)[chosen] for name in ("drug", "target", "value")}
         return replace(self, **part, at_most=at_most, folds={})

@@ -7,10 +7,15 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import pyarrow as pa
 from jaxtyping import Bool, Int64
 
-from medgraph.data.proteins import near_identical
+from medgraph.data.affinity_groups import (
+    molecule_groups,
+    near_groups,
+    scaffold_groups,
+    sequence_groups,
+    stereo_groups,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -158,13 +163,15 @@ class _Known:
 
     @classmethod
     def of(cls, train: Affinities) -> _Known:
-        drugs = train.drugs
-        there = set(drugs.column_names)
-        flat = drugs["flat" if "flat" in there else "smiles"].to_pylist()
-        rings = drugs["scaffold"].to_pylist() if "scaffold" in there else [None] * drugs.num_rows
-        rings = [ring or f"acyclic {own}" for ring, own in zip(rings, flat, strict=True)]
-        molecule, own, ring, sequence = (_codes(texts) for texts in (train.smiles, flat, rings, train.sequences))
-        return cls(train, molecule, own, ring, sequence, near_identical(train.sequences))
+        drugs, targets = train.drugs, train.targets
+        return cls(
+            train,
+            molecule_groups(drugs),
+            stereo_groups(drugs),
+            scaffold_groups(drugs),
+            sequence_groups(targets),
+            near_groups(targets),
+        )
 
     @staticmethod
     def _has(codes: _Rows, entities: _Rows, trained: _Rows) -> Bool[np.ndarray, " e"]:
@@ -196,12 +203,6 @@ class _Known:
             int(np.isin(asked, known).sum()),
             int(np.isin(asked * span + values[1], known * span + values[0]).sum()),
         )  # fmt: skip
-
-
-def _codes(texts: list[Any]) -> Int64[np.ndarray, " m"]:
-    encoded = pa.array(texts, pa.string()).dictionary_encode()
-    numbers: Int64[np.ndarray, " m"] = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    return numbers
 
 
 def _share(count: int, whole: int | None) -> str:

@@ -9,15 +9,14 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 import numpy as np
-import pyarrow as pa
 from jaxtyping import Int64
 
 from medgraph.data.affinities import Affinities
+from medgraph.data.affinity_groups import molecule_groups, near_groups, scaffold_groups
 from medgraph.data.affinity_leaks import LeakReport, affinity_leaks
-from medgraph.data.proteins import near_identical
 from medgraph.errors import SchemaError
 
-__all__ = ["AffinitySplit", "By", "codes_of", "split_affinities"]
+__all__ = ["AffinitySplit", "By", "split_affinities"]
 
 By: TypeAlias = Literal["pair", "drug", "target", "both", "scaffold", "given"]
 _WAYS = ("pair", "drug", "target", "both", "scaffold", "given")
@@ -93,27 +92,18 @@ def split_affinities(
         cuts = np.round(np.cumsum(fractions)[:2] * len(pairs)).astype(int)
         for number, rows in enumerate(np.split(random.permutation(len(pairs)), cuts)):
             part[np.sort(rows)] = number
-    elif by == "target":
-        part = _assign(_target_groups(pairs, group), pairs.target, fractions, random)
     elif by == "both":
-        drug = _assign(_drug_groups(pairs, group), pairs.drug, fractions, random)
-        target = _assign(_target_groups(pairs, group), pairs.target, fractions, random)
+        drug, target = (
+            _assign(_groups(pairs, end, group), getattr(pairs, end), fractions, random) for end in ("drug", "target")
+        )
         part = np.where(drug == target, drug, -1)
     else:
-        groups = _scaffold_groups(pairs) if by == "scaffold" else _drug_groups(pairs, group)
-        part = _assign(groups, pairs.drug, fractions, random)
+        part = _assign(_groups(pairs, by, group), pairs.target if by == "target" else pairs.drug, fractions, random)
     for number, name in enumerate(_PARTS):
         if fractions[number] > 0 and not (part == number).any():
             raise SchemaError(f"There are too few {'pairs' if by == 'pair' else 'entities'} by {by}: {name} is empty.")
     dropped = {"pairs of a drug and a target of different parts": int((part < 0).sum())} if by == "both" else {}
     return _parted(pairs, [np.flatnonzero(part == number) for number in range(3)], by, seed, dropped)
-
-
-def codes_of(table: pa.Table, column: str) -> Int64[np.ndarray, " m"]:
-    """A number for each distinct text of a column, from 0 in order of appearance."""
-    encoded = table[column].combine_chunks().dictionary_encode()
-    numbers: Int64[np.ndarray, " m"] = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    return numbers
 
 
 def _parted(
@@ -139,24 +129,14 @@ def _given(pairs: Affinities, fold: int | None, seed: int) -> AffinitySplit:
     return _parted(pairs, [train, lists[fold], folds["test"][0]], "given", seed, {})
 
 
-def _drug_groups(pairs: Affinities, group: bool) -> Int64[np.ndarray, " m"]:
-    return codes_of(pairs.drugs, "smiles") if group else np.arange(pairs.drugs.num_rows)
-
-
-def _target_groups(pairs: Affinities, group: bool) -> Int64[np.ndarray, " m"]:
-    return near_identical(pairs.sequences) if group else np.arange(pairs.targets.num_rows)
-
-
-def _scaffold_groups(pairs: Affinities) -> Int64[np.ndarray, " m"]:
-    """By scaffold; a molecule without a ring by its structure without stereo."""
-    from medgraph.data.molecules import scaffold
-
-    if {"scaffold", "flat"} <= set(pairs.drugs.column_names):
-        rings, flat = (pairs.drugs[name].to_pylist() for name in ("scaffold", "flat"))
-    else:
-        rings, flat = [scaffold(text) for text in pairs.smiles], pairs.smiles
-    names = [ring or f"acyclic {own}" for ring, own in zip(rings, flat, strict=True)]
-    return codes_of(pa.table({"name": names}), "name")
+def _groups(pairs: Affinities, by: str, group: bool) -> Int64[np.ndarray, " m"]:
+    """The number of each drug's or target's group, whose members go to one part."""
+    if by == "scaffold":
+        return scaffold_groups(pairs.drugs)
+    table = pairs.targets if by == "target" else pairs.drugs
+    if not group:
+        return np.arange(table.num_rows)
+    return near_groups(table) if by == "target" else molecule_groups(table)
 
 
 def _assign(
@@ -168,7 +148,7 @@ def _assign(
     """The part of each pair: groups in random order, each to the part that lacks most entities."""
     used = np.unique(rows)
     names, group, size = np.unique(groups[used], return_inverse=True, return_counts=True)
-    room = np.array(fractions) * used.size
+    room = np.where(np.array(fractions) > 0, np.array(fractions) * used.size, -np.inf)
     part_of = np.empty(names.size, dtype=np.int64)
     for number in random.permutation(names.size).tolist():
         part_of[number] = int(room.argmax())

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
 
-from medgraph.errors import MissingExtraError, SchemaError
+from medgraph.data.chemistry import chem, complaint, quiet, read_molecule, shortened
+from medgraph.data.salts import neutral, parent
+from medgraph.errors import SchemaError
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -27,17 +27,6 @@ UNREADABLE, MIXTURE, DUMMY, EMPTY = (
     "structures with a dummy atom",
     "empty SMILES",
 )
-# Acids, bases and solvents that drugs are made into salts and solvates with, neutral and without stereo.
-_COUNTER_IONS = """
-    OC=O CC(=O)O OC(=O)C(F)(F)F CCC(=O)O OC(=O)C(=O)O OC(=O)CC(=O)O OC(=O)CCC(=O)O OC(=O)C=CC(=O)O OC(=O)CCCCC(=O)O
-    OC(=O)CC(O)C(=O)O OC(=O)C(O)C(O)C(=O)O OC(=O)CC(O)(CC(=O)O)C(=O)O CC(O)C(=O)O OCC(O)C(O)C(O)C(O)C(=O)O
-    OC(=O)c1ccccc1 OC(=O)c1ccccc1O OC(=O)c1cc2ccccc2c(Cc2c(O)c(C(=O)O)cc3ccccc23)c1O OC(=O)c1cc2ccccc2cc1O
-    CS(=O)(=O)O CCS(=O)(=O)O OCCS(=O)(=O)O O=S(=O)(O)CCS(=O)(=O)O OS(=O)(=O)C(F)(F)F OS(=O)(=O)c1ccccc1
-    Cc1ccc(S(=O)(=O)O)cc1 OS(=O)(=O)c1ccc2ccccc2c1 CCCCCCCCCCCCCCCCCC(=O)O CCCCCCCCCCCCCCCC(=O)O NCCO OCCNCCO
-    OCCN(CCO)CCO NC(CO)(CO)CO CN(C)CCO CNCC(O)C(O)C(O)C(O)CO NCCN CCN(CC)CC CC(C)(C)N C1CCC(CC1)NC1CCCCC1
-    NCCCCC(N)C(=O)O NC(CCCNC(=N)N)C(=O)O CO CCO CC(C)O CC(C)=O CC#N CN(C)C=O CS(C)=O ClCCl CCOC(C)=O C1CCOC1
-    C1COCCO1 Cc1ccccc1
-"""
 
 
 class Structure(NamedTuple):
@@ -106,17 +95,17 @@ class Standardiser:
         """The SMILES of this structure. Raises SchemaError, with what RDKit said."""
         canonical, problem = self.attempt(smiles)
         if canonical is None:
-            raise SchemaError(f"{_short(smiles)}: {problem}")
+            raise SchemaError(f"{shortened(smiles)}: {problem}")
         return canonical
 
     def attempt(self, smiles: str) -> tuple[str | None, str | None]:
         """The SMILES of this structure, or what is wrong with it: quicker than `structure`, for long files."""
-        with _quiet():
+        with quiet():
             molecule, bad = self._standard(smiles)
             if bad:
                 return None, bad.problem
             try:
-                return _chem().MolToSmiles(molecule, isomericSmiles=self.stereo), None
+                return chem().MolToSmiles(molecule, isomericSmiles=self.stereo), None
             except (ValueError, RuntimeError) as fault:
                 return None, f"RDKit: {str(fault)[:200]}"
 
@@ -141,15 +130,14 @@ class Standardiser:
 
     def structure(self, smiles: str) -> Structure:
         """This molecule, or what is wrong with it."""
-        chem = _chem()
-        with _quiet():
+        with quiet():
             molecule, bad = self._standard(smiles)
             if bad:
                 return bad
             try:
-                canonical = chem.MolToSmiles(molecule, isomericSmiles=True)
-                chem.RemoveStereochemistry(molecule)
-                flat = chem.MolToSmiles(molecule)
+                canonical = chem().MolToSmiles(molecule, isomericSmiles=True)
+                chem().RemoveStereochemistry(molecule)
+                flat = chem().MolToSmiles(molecule)
                 return Structure(canonical if self.stereo else flat, flat, _scaffold(molecule), None, None)
             except (ValueError, RuntimeError) as fault:
                 return _bad(UNREADABLE, f"RDKit: {str(fault)[:200]}")
@@ -158,9 +146,9 @@ class Standardiser:
         words = smiles.split(maxsplit=1)
         if not words:
             return None, _bad(EMPTY, "there is no SMILES.")
-        molecule = _chem().MolFromSmiles(words[0])
+        molecule = chem().MolFromSmiles(words[0])
         if molecule is None:
-            return None, _bad(UNREADABLE, _complaint(words[0]))
+            return None, _bad(UNREADABLE, complaint(words[0]))
         try:
             return self._rules(molecule, words[0])
         except (ValueError, RuntimeError) as fault:
@@ -174,31 +162,16 @@ class Standardiser:
                     return None, _bad(DUMMY, "it has a dummy atom (*), which stands for no element.")
                 atom.SetAtomMapNum(0)
         if self.salts != "keep":
-            fragments = _chem().GetMolFrags(molecule, asMols=True) if "." in text else (molecule,)
+            fragments = chem().GetMolFrags(molecule, asMols=True) if "." in text else (molecule,)
             if len(fragments) > 1 and self.salts == "refuse":
                 return None, _bad(MIXTURE, f"it has {len(fragments)} fragments, and salts='refuse'.")
             if len(fragments) > 1:
-                molecule, problem = _parent(molecule, fragments)
-                if problem:
-                    return None, problem
+                molecule, mixture = parent(molecule, fragments)
+                if mixture:
+                    return None, _bad(MIXTURE, mixture)
         if self.charges == "neutral" and ("+" in text or "-" in text):
-            molecule = _uncharger().uncharge(molecule)
+            molecule = neutral(molecule)
         return molecule, None
-
-
-def _parent(molecule: Any, fragments: Sequence[Any]) -> tuple[Any, Structure | None]:
-    """The fragment that is the molecule (rule 2)."""
-    chem = _chem()
-    organic = [f for f in fragments if any(atom.GetAtomicNum() == 6 for atom in f.GetAtoms())]
-    if len(organic) < 2:
-        return organic[0] if organic else molecule, None
-    distinct = {chem.MolToSmiles(fragment): fragment for fragment in organic}
-    free = {text: f for text, f in distinct.items() if _neutral_flat(f) not in _counter_ions()} or distinct
-    ranked = sorted(free.items(), key=lambda item: (-item[1].GetNumHeavyAtoms(), item[0]))
-    sizes = [fragment.GetNumHeavyAtoms() for _, fragment in ranked]
-    if len(ranked) > 1 and 2 * sizes[1] > sizes[0] and _neutral_flat(ranked[0][1]) != _neutral_flat(ranked[1][1]):
-        return None, _bad(MIXTURE, f"it is a mixture of molecules of {sizes[0]} and {sizes[1]} heavy atoms.")
-    return ranked[0][1], None
 
 
 def morgan(
@@ -215,13 +188,13 @@ def morgan(
 
     if radius < 0 or bits < 1:
         raise SchemaError(f"Expected a radius of at least 0 and at least 1 bit, got {radius} and {bits}.")
-    _chem()
+    chem()  # says what to install where RDKit is not
     from rdkit.Chem import rdFingerprintGenerator
 
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=bits, includeChirality=chirality)
     columns, values, ends = [], [], [0]
     for row, text in enumerate(smiles):
-        found = generator.GetCountFingerprint(_read(text, row)).GetNonzeroElements()
+        found = generator.GetCountFingerprint(read_molecule(text, row)).GetNonzeroElements()
         columns.append(np.fromiter(found.keys(), dtype=np.int32, count=len(found)))
         values.append(np.fromiter(found.values(), dtype=np.float32, count=len(found)))
         ends.append(ends[-1] + len(found))
@@ -260,8 +233,8 @@ def scaffold(smiles: str) -> str:
     Raises:
         SchemaError: a SMILES that cannot be read, with what RDKit said.
     """
-    molecule = _read(smiles)
-    _chem().RemoveStereochemistry(molecule)
+    molecule = read_molecule(smiles)
+    chem().RemoveStereochemistry(molecule)
     return _scaffold(molecule)
 
 
@@ -271,23 +244,12 @@ def inchikey(smiles: str) -> str:
     Raises:
         SchemaError: a SMILES that cannot be read, or has no InChI.
     """
-    molecule = _read(smiles)
-    with _quiet():
-        key: str = _chem().MolToInchiKey(molecule)
+    molecule = read_molecule(smiles)
+    with quiet():
+        key: str = chem().MolToInchiKey(molecule)
     if not key:
-        raise SchemaError(f"RDKit makes no InChI of {_short(smiles)}.")
+        raise SchemaError(f"RDKit makes no InChI of {shortened(smiles)}.")
     return key
-
-
-def _read(smiles: str, row: int | None = None) -> Any:
-    where = "" if row is None else f"Row {row}: "
-    if not smiles.strip():
-        raise SchemaError(f"{where}there is no SMILES.")
-    with _quiet():
-        molecule = _chem().MolFromSmiles(smiles)
-        if molecule is None:
-            raise SchemaError(f"{where}{_short(smiles)}: {_complaint(smiles)}")
-    return molecule
 
 
 def _scaffold(molecule: Any) -> str:
@@ -296,58 +258,8 @@ def _scaffold(molecule: Any) -> str:
     if not molecule.GetRingInfo().NumRings():
         return ""
     rings: Any = MurckoScaffold
-    text: str = _chem().MolToSmiles(rings.GetScaffoldForMol(molecule))
+    text: str = chem().MolToSmiles(rings.GetScaffoldForMol(molecule))
     return text
-
-
-def _neutral_flat(fragment: Any) -> str:
-    neutral = _uncharger().uncharge(_chem().Mol(fragment))
-    text: str = _chem().MolToSmiles(neutral, isomericSmiles=False)
-    return text
-
-
-@cache
-def _counter_ions() -> frozenset[str]:
-    chem = _chem()
-    return frozenset(chem.MolToSmiles(chem.MolFromSmiles(text)) for text in _COUNTER_IONS.split())
-
-
-@cache
-def _uncharger() -> Any:
-    from rdkit.Chem.MolStandardize import rdMolStandardize
-
-    return rdMolStandardize.Uncharger()
-
-
-def _chem() -> Any:
-    try:
-        from rdkit import Chem
-    except ImportError:
-        raise MissingExtraError("rdkit", "chem", "Reading chemical structures") from None
-    return Chem
-
-
-def _quiet() -> AbstractContextManager[Any]:
-    """Within, RDKit writes nothing to stderr."""
-    from rdkit import rdBase
-
-    quiet: AbstractContextManager[Any] = rdBase.BlockLogs()
-    return quiet
-
-
-def _complaint(smiles: str) -> str:
-    """The first thing RDKit says of a SMILES that it cannot read, without its clock."""
-    from rdkit import rdBase
-
-    with rdBase.CaptureErrorLog() as log:
-        _chem().MolFromSmiles(smiles)
-    lines = [line.partition("] ")[2] if line.startswith("[") else line for line in log.messages.splitlines()]
-    first = next((line.strip() for line in lines if line.strip()), "it cannot read this.")
-    return f"RDKit: {first[:200]}"
-
-
-def _short(smiles: str) -> str:
-    return repr(smiles if len(smiles) <= 80 else f"{smiles[:77]}...")
 
 
 def _bad(kind: str, problem: str) -> Structure:
