@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from medgraph.explore.maps import map_embedding
     from medgraph.explore.neighbourhood import neighbourhood
     from medgraph.explore.timeline import timeline
+    from medgraph.heads.interaction.deepdta import DeepDTA
+    from medgraph.heads.interaction.lstm import PairLSTM
     from medgraph.heads.repurposing.baselines import DegreePrior, NearestNeighbour
     from medgraph.heads.repurposing.kernels import SharedNeighbours
     from medgraph.heads.repurposing.path_counts import BoostedPathCounts, MetapathCounts
@@ -62,6 +64,7 @@ _HOME = {
     "BoostedPathCounts": "medgraph.heads.repurposing.path_counts",
     "Cohort": "medgraph.data.cohort",
     "ComplEx": "medgraph.embeddings.decoders",
+    "DeepDTA": "medgraph.heads.interaction.deepdta",
     "DeepPatient": "medgraph.heads.risk.deep_patient",
     "Deepr": "medgraph.heads.risk.cnn",
     "DegreePrior": "medgraph.heads.repurposing.baselines",
@@ -83,6 +86,7 @@ _HOME = {
     "NearestNeighbour": "medgraph.heads.repurposing.baselines",
     "Node2VecWalks": "medgraph.embeddings.walks",
     "PPMI": "medgraph.embeddings.cooccurrence",
+    "PairLSTM": "medgraph.heads.interaction.lstm",
     "Provenance": "medgraph.data.graph",
     "RETAIN": "medgraph.heads.risk.retain",
     "RelationBalancedWalks": "medgraph.embeddings.walks",
@@ -129,6 +133,7 @@ __all__ = [
     "BoostedPathCounts",
     "Cohort",
     "ComplEx",
+    "DeepDTA",
     "DeepPatient",
     "Deepr",
     "DegreePrior",
@@ -148,6 +153,7 @@ __all__ = [
     "MetapathWalks",
     "NearestNeighbour",
     "Node2VecWalks",
+    "PairLSTM",
     "Provenance",
     "RelationBalancedWalks",
     "Report",

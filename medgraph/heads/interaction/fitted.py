@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -27,6 +27,7 @@ __all__ = ["Fitted", "NetworkMaker", "Scale", "Vectors", "entity_table", "load_f
 
 Vectors: TypeAlias = tuple[Tensor, ...]  # one (m, d) a member
 NetworkMaker: TypeAlias = Callable[[Features, Features, int], PairNetwork]
+_LETTERS = 100_000  # of texts encoded at a time: bounds the memory, some 100 MB
 _TEXT = {"drugs": "smiles", "targets": "sequence"}
 
 
@@ -88,15 +89,15 @@ class Fitted:
         return next(self.networks[0].parameters()).device
 
     def vectors(self, side: Literal["drugs", "targets"], entities: Entities, size: int) -> Vectors:
-        """Each entity through its encoder once, those of like length together, `size` at a time."""
+        """Each entity through its encoder once, those of like length together, at most `size` at a time."""
         features = self.drug_features if side == "drugs" else self.target_features
         encoded = features.of(entities)
         order = np.argsort([len(text) for text in entities.texts], kind="stable").astype(np.int64)
         place = torch.from_numpy(np.argsort(order))
         found: list[list[Tensor]] = [[] for _ in self.networks]
         with torch.no_grad():
-            for start in range(0, len(order), size):
-                inputs = encoded.tensors(order[start : start + size], self.device)
+            for rows in _chunks(order, [len(text) for text in entities.texts], size):
+                inputs = encoded.tensors(rows, self.device)
                 for member, network in zip(found, self.networks, strict=True):
                     encoder: nn.Module = getattr(network.eval(), side)
                     member.append(encoder(*inputs))
@@ -139,6 +140,18 @@ class Fitted:
         table = self.drugs if side == "drugs" else self.targets
         known = set(table.filter(table["seen"])[_TEXT[side]].to_pylist())
         return np.array([text in known for text in texts], dtype=bool)
+
+
+def _chunks(order: Int64[np.ndarray, " m"], lengths: Sequence[int], size: int) -> Iterator[Int64[np.ndarray, " k"]]:
+    """At most `size` entities and `_LETTERS` letters at a time, or one."""
+    start = letters = 0
+    for end, row in enumerate(order.tolist()):
+        letters += lengths[row]
+        if end > start and (end - start == size or letters > _LETTERS):
+            yield order[start:end]
+            start, letters = end, lengths[row]
+    if start < len(order):
+        yield order[start:]
 
 
 def entity_table(table: pa.Table, text: str, rows: Int64[np.ndarray, " n"]) -> pa.Table:

@@ -38,11 +38,13 @@ class TokenFeatures(Features):
         tokens: the alphabet.
         max_length: tokens kept of a text; None for all.
         least: shorter texts are filled up with padding tokens to this length, whatever they are in a batch with.
+        multiple: and to a multiple of this.
     """
 
     tokens: Tokens
     max_length: int | None = None
     least: int = 1
+    multiple: int = 1
 
     def of(self, entities: Entities) -> Encoded:
         """Inputs: int32 tokens (t,) of the texts end to end; their lengths (k,), int64, always in main memory."""
@@ -53,6 +55,7 @@ class TokenFeatures(Features):
         if found.unknown:
             notes.append(f"{found.unknown:,} of {found.flat.size:,} tokens are not in the alphabet")
         lengths = np.maximum(np.diff(found.offsets), self.least)
+        lengths += -lengths % self.multiple
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         flat = np.zeros(offsets[-1], dtype=np.int32)
         flat[np.arange(found.flat.size) + np.repeat(offsets[:-1] - found.offsets[:-1], np.diff(found.offsets))] = (
@@ -68,6 +71,7 @@ class TokenFeatures(Features):
                 "pattern": self.tokens.pattern,
                 "max_length": self.max_length,
                 "least": self.least,
+                "multiple": self.multiple,
             }
         )
 
@@ -75,4 +79,5 @@ class TokenFeatures(Features):
     def restore(cls, saved: Saved) -> TokenFeatures:
         """From the alphabet."""
         given = saved.parameters
-        return cls(Tokens(tuple(given["symbols"]), given["pattern"]), given["max_length"], given["least"])
+        tokens = Tokens(tuple(given["symbols"]), given["pattern"])
+        return cls(tokens, given["max_length"], given["least"], given["multiple"])
