@@ -38,14 +38,14 @@ class Side:
         """Id and text of each."""
         return list(zip(self.ids, self.texts, strict=True))
 
-    def places_in(self, known: Side) -> Int64[np.ndarray, " m"]:
+    def places_in(self, known: Side, exactly: bool = False) -> Int64[np.ndarray, " m"]:
         """Which of the known ones each is; -1 for none.
 
-        The same id with the same text; else the same text, if one alone has it. Davis' mutants share a sequence, so a
-        sequence without an id says no more than itself.
+        The same id with the same text; else, unless `exactly`, the same text, if one alone has it. Davis' mutants share
+        a sequence, so a sequence without an id says no more than itself.
         """
         both = {key: place for place, key in enumerate(known.keys)}
-        often = Counter(known.texts)
+        often = Counter(() if exactly else known.texts)
         alone = {text: place for place, text in enumerate(known.texts) if often[text] == 1}
         found = [both.get((id_, text), alone.get(text, -1)) for id_, text in self.keys]
         return np.array(found, dtype=np.int64)
