@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from medgraph.data.crosswalk import crosswalk
     from medgraph.data.graph import KnowledgeGraph, Provenance
     from medgraph.data.schema import EdgeType, Schema
+    from medgraph.data.synergies import Synergies
     from medgraph.embeddings.back_off import back_off
     from medgraph.embeddings.cooccurrence import PPMI
     from medgraph.embeddings.decoders import Bilinear, ComplEx, DistMult, InnerProduct
@@ -38,8 +39,13 @@ if TYPE_CHECKING:
     from medgraph.explore.maps import map_embedding
     from medgraph.explore.neighbourhood import neighbourhood
     from medgraph.explore.timeline import timeline
+    from medgraph.heads.interaction.als import ALS
     from medgraph.heads.interaction.deepdta import DeepDTA
+    from medgraph.heads.interaction.kronrls import KronRLS
     from medgraph.heads.interaction.lstm import PairLSTM
+    from medgraph.heads.interaction.means import PairMeans
+    from medgraph.heads.interaction.neighbours import PairNeighbours
+    from medgraph.heads.interaction.synergy import DeepSynergy
     from medgraph.heads.repurposing.baselines import DegreePrior, NearestNeighbour
     from medgraph.heads.repurposing.kernels import SharedNeighbours
     from medgraph.heads.repurposing.path_counts import BoostedPathCounts, MetapathCounts
@@ -59,6 +65,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "ALS": "medgraph.heads.interaction.als",
     "Affinities": "medgraph.data.affinities",
     "Bilinear": "medgraph.embeddings.decoders",
     "BoostedPathCounts": "medgraph.heads.repurposing.path_counts",
@@ -66,6 +73,7 @@ _HOME = {
     "ComplEx": "medgraph.embeddings.decoders",
     "DeepDTA": "medgraph.heads.interaction.deepdta",
     "DeepPatient": "medgraph.heads.risk.deep_patient",
+    "DeepSynergy": "medgraph.heads.interaction.synergy",
     "Deepr": "medgraph.heads.risk.cnn",
     "DegreePrior": "medgraph.heads.repurposing.baselines",
     "DifferentialPrivacy": "medgraph.heads.risk.privacy",
@@ -79,6 +87,7 @@ _HOME = {
     "InnerProduct": "medgraph.embeddings.decoders",
     "JointSequences": "medgraph.embeddings.joint",
     "KnowledgeGraph": "medgraph.data.graph",
+    "KronRLS": "medgraph.heads.interaction.kronrls",
     "LinkPredictor": "medgraph.heads.repurposing.predictor",
     "MedgraphError": "medgraph.errors",
     "MetapathCounts": "medgraph.heads.repurposing.path_counts",
@@ -87,6 +96,8 @@ _HOME = {
     "Node2VecWalks": "medgraph.embeddings.walks",
     "PPMI": "medgraph.embeddings.cooccurrence",
     "PairLSTM": "medgraph.heads.interaction.lstm",
+    "PairMeans": "medgraph.heads.interaction.means",
+    "PairNeighbours": "medgraph.heads.interaction.neighbours",
     "Provenance": "medgraph.data.graph",
     "RETAIN": "medgraph.heads.risk.retain",
     "RelationBalancedWalks": "medgraph.embeddings.walks",
@@ -95,6 +106,7 @@ _HOME = {
     "Schema": "medgraph.data.schema",
     "SharedNeighbours": "medgraph.heads.repurposing.kernels",
     "SkipGram": "medgraph.embeddings.skipgram",
+    "Synergies": "medgraph.data.synergies",
     "TorchBackend": "medgraph.embeddings.skipgram_torch",
     "UniformWalks": "medgraph.embeddings.walks",
     "VGAE": "medgraph.embeddings.vgae",
@@ -124,6 +136,7 @@ _HOME = {
 }
 
 __all__ = [
+    "ALS",
     "GRUD",
     "PPMI",
     "RETAIN",
@@ -135,6 +148,7 @@ __all__ = [
     "ComplEx",
     "DeepDTA",
     "DeepPatient",
+    "DeepSynergy",
     "Deepr",
     "DegreePrior",
     "DifferentialPrivacy",
@@ -147,6 +161,7 @@ __all__ = [
     "InnerProduct",
     "JointSequences",
     "KnowledgeGraph",
+    "KronRLS",
     "LinkPredictor",
     "MedgraphError",
     "MetapathCounts",
@@ -154,6 +169,8 @@ __all__ = [
     "NearestNeighbour",
     "Node2VecWalks",
     "PairLSTM",
+    "PairMeans",
+    "PairNeighbours",
     "Provenance",
     "RelationBalancedWalks",
     "Report",
@@ -161,6 +178,7 @@ __all__ = [
     "Schema",
     "SharedNeighbours",
     "SkipGram",
+    "Synergies",
     "TorchBackend",
     "UniformWalks",
     "VectorKernel",
