@@ -20,7 +20,8 @@ def chem() -> Any:
 
 
 def quiet() -> AbstractContextManager[Any]:
-    """Within, RDKit writes nothing to stderr."""
+    """Within, RDKit writes nothing to stderr. Raises MissingExtraError where RDKit is not installed."""
+    chem()
     from rdkit import rdBase
 
     blocked: AbstractContextManager[Any] = rdBase.BlockLogs()

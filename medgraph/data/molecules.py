@@ -105,7 +105,9 @@ class Standardiser:
             if bad:
                 return None, bad.problem
             try:
-                return chem().MolToSmiles(molecule, isomericSmiles=self.stereo), None
+                if not self.stereo:
+                    chem().RemoveStereochemistry(molecule)
+                return chem().MolToSmiles(molecule), None
             except (ValueError, RuntimeError) as fault:
                 return None, f"RDKit: {str(fault)[:200]}"
 

@@ -39,7 +39,9 @@ def parent(molecule: Any, fragments: Sequence[Any]) -> tuple[Any, str]:
 
 def neutral(molecule: Any) -> Any:
     """The same with hydrogen added to or taken from acids and bases until no charge is left that need not be."""
-    return _uncharger().uncharge(molecule)
+    found = _uncharger().uncharge(molecule)
+    chem().AssignStereochemistry(found, cleanIt=True, force=True)  # what was stereo may be symmetric now
+    return found
 
 
 def _plain(fragment: Any) -> str:
