@@ -306,7 +306,7 @@ class InteractionHead(ABC):
         """A head that predicts as the saved one did, on the CPU. Raises ArtefactError, FormatVersionError."""
         parameters, make = load_fitted(folder, cls.__name__)
         known = {f.name for f in fields(cls) if f.init}
-        given = {name: value for name, value in parameters.items() if name in known}
+        given = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items() if k in known}
         if given.get("loss") is not None:
             given["loss"] = Loss.from_dict(given["loss"])
         head = cls(**given)

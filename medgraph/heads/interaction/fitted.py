@@ -101,6 +101,8 @@ class Fitted:
                 for member, network in zip(found, self.networks, strict=True):
                     encoder: nn.Module = getattr(network.eval(), side)
                     member.append(encoder(*inputs))
+        if not len(entities):
+            return tuple(torch.zeros(0, 0, device=self.device) for _ in found)
         return tuple(torch.cat(member)[place.to(self.device)] for member in found)
 
     def answer(

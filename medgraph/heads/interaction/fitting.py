@@ -23,7 +23,7 @@ from medgraph.training import EarlyStopping, Trainer, resolve_device
 if TYPE_CHECKING:
     from medgraph.heads.interaction.base import InteractionHead
 
-__all__ = ["default_loss", "fit_head"]
+__all__ = ["default_loss", "encode_parts", "fit_head"]
 
 
 def fit_head(
@@ -46,7 +46,7 @@ def fit_head(
     limit = None if train.limit is None else (train.limit - scale.mean) / scale.std
     device = resolve_device(head.device)
     drug_features, target_features = head._drugs(train), head._targets(train)
-    data = _encode(drug_features, target_features, (train, valid), scale, device)
+    data = encode_parts(drug_features, target_features, (train, valid), scale, device)
     settings = {
         **head._parameters(),
         "fitted_loss": loss.to_dict(),
@@ -104,7 +104,7 @@ def _calibrated(state: Fitted, valid: Affinities, size: int) -> Fitted:
     return replace(state, calibrator=TemperatureCalibrator().fit(value, truth))
 
 
-def _encode(
+def encode_parts(
     drugs: Features, targets: Features, parts: tuple[Affinities, Affinities], scale: Scale, device: torch.device
 ) -> tuple[PairData, PairData]:
     """Both parts; tables that they share are encoded once."""
