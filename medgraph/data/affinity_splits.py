@@ -145,14 +145,22 @@ def _assign(
     fractions: tuple[float, float, float],
     random: np.random.Generator,
 ) -> Int64[np.ndarray, " n"]:
-    """The part of each pair: groups in random order, each to the part that lacks most entities."""
+    """The part of each pair: groups in random order, each to the part that lacks most entities.
+
+    A part that is left with none gets the smallest group of those that have several.
+    """
     used = np.unique(rows)
     names, group, size = np.unique(groups[used], return_inverse=True, return_counts=True)
-    room = np.where(np.array(fractions) > 0, np.array(fractions) * used.size, -np.inf)
+    wanted = np.array(fractions) > 0
+    room = np.where(wanted, np.array(fractions) * used.size, -np.inf)
     part_of = np.empty(names.size, dtype=np.int64)
     for number in random.permutation(names.size).tolist():
         part_of[number] = int(room.argmax())
         room[part_of[number]] -= size[number]
+    for empty in np.flatnonzero(wanted & (np.bincount(part_of, minlength=3) == 0)):
+        spare = np.flatnonzero(np.bincount(part_of, minlength=3)[part_of] > 1)
+        if spare.size:
+            part_of[spare[size[spare].argmin()]] = empty
     entity = np.full(groups.size, -1, dtype=np.int64)
     entity[used] = part_of[group]
     part: Int64[np.ndarray, " n"] = entity[rows]

@@ -1,4 +1,4 @@
-"""Structures in one form: salts, stereo, charges, what RDKit says; fingerprints and similarities against RDKit's own."""
+"""Structures in one form: salts, stereo, charges, what RDKit says; fingerprints and similarities against RDKit."""
 
 from __future__ import annotations
 
