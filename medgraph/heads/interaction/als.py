@@ -66,6 +66,7 @@ class ALS(Baseline):
         return best
 
     def _learn(self, cells: Cells) -> _Factors:
+        cells.check_size()
         mean = float(cells.value.mean())
         left, there = cells.table(cells.value - mean), cells.table()
         rng = np.random.default_rng(self.seed)

@@ -100,17 +100,16 @@ class Cells:
         """Drugs, targets."""
         return len(self.drugs), len(self.targets)
 
-    def table(self, values: Float64[np.ndarray, " n"] | None = None) -> Float64[np.ndarray, "drugs targets"]:
-        """One number a cell, in place; 0 in all others. Without `values`: 1 where there is a pair.
-
-        Raises:
-            SchemaError: the table is too large to be held whole, or a square of its drugs or targets would be.
-        """
-        if max(self.shape) * max(self.shape) > _MOST_CELLS:
+    def check_size(self) -> None:
+        """Refuse what cannot be held whole: the table, or a square of its drugs or targets. Raises SchemaError."""
+        if max(self.shape) ** 2 > _MOST_CELLS:
             raise SchemaError(
                 f"{self.shape[0]:,} drugs by {self.shape[1]:,} targets: this baseline holds their table and their "
                 f"similarities whole, at most {_MOST_CELLS:,} cells. Use fewer, or baselines=(PairMeans(),)."
             )
+
+    def table(self, values: Float64[np.ndarray, " n"] | None = None) -> Float64[np.ndarray, "drugs targets"]:
+        """One number a cell, in place; 0 in all others. Without `values`: 1 where there is a pair."""
         found = np.zeros(self.shape)
         found[self.drug, self.target] = 1.0 if values is None else values
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -37,6 +37,7 @@ _MOST = 14_000  # drugs or targets whose similarities are held whole
 _ACTIVE = {"pKd": 7.0, "pKi": 7.0, "pIC50": 7.0, "pEC50": 7.0, "KIBA score": 12.1}  # those of DeepDTA
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """Whatever scores pairs: a head, a stack, a baseline that was fitted."""
 

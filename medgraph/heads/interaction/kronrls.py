@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KronRLS"]
 
-_Kernel = Float64[np.ndarray, "m d"]
+_Kernel = Float64[np.ndarray, "_ _"]
 _RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 _TRIES = {"target_power": (0.7, 1.0), "drug_power": (1.0, 1.5), "identity": (0.1, 0.3, 0.03)}
 
@@ -84,7 +84,8 @@ class KronRLS(Baseline):
 
     def _choose(self, learning: Cells, looking: Cells) -> Self:
         """One setting after the other, from the first value of each; all ridges at once."""
-        looking.table()  # refused if too large
+        for cells in (learning, looking):
+            cells.check_size()
         encoded = self._encoded(learning)
         inner, outer = self._alike(encoded, encoded), self._alike(self._encoded(looking), encoded)
         ridges = _RIDGES if self.ridge is None else (self.ridge,)
@@ -147,6 +148,7 @@ class KronRLS(Baseline):
 
     def _learn(self, cells: Cells) -> _Known:
         assert self.ridge is not None
+        cells.check_size()
         encoded = self._encoded(cells)
         kernels = self._kernels(self._alike(encoded, encoded), cells, cells)
         mean, (dual,) = self._solved(kernels, cells, (self.ridge,))

@@ -76,7 +76,7 @@ class PairNeighbours(Baseline):
             )
         ]
         known = self._learn(learning)
-        looking.table()  # refused if too large
+        looking.check_size()
         alike = self._alike(known, looking.drugs, looking.targets)
         best, least = self, np.inf
         for p, q in product(*tries[:2]):
@@ -87,6 +87,7 @@ class PairNeighbours(Baseline):
         return best
 
     def _learn(self, cells: Cells) -> _Known:
+        cells.check_size()
         means = fit_means(cells, 3.0)
         left = cells.value - means.mean - means.drug[cells.drug] - means.target[cells.target]
         encoded = self.drug_similarity.encode(cells.drugs.texts), self.target_similarity.encode(cells.targets.texts)

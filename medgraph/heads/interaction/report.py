@@ -119,24 +119,22 @@ class InteractionReport:
         names = list(self.parts[0].estimates[self.model])
         heads, plain = names[:2], [name for name in _PLAIN if name in names[2:]]
         table = Table(title=escape(f"{self.model}: {self.unit}"), caption_justify="left")
-        table.add_column("method")
-        table.add_column(heads[0], justify="right")
-        for name in [*heads[1:], *plain]:
-            table.add_column(name, justify="right", min_width=5)
+        table.add_column("method", min_width=10)
+        for name in [*heads, *plain]:
+            table.add_column(name.replace(" ", "\n"), justify="right", no_wrap=True)
         for name in heads:
-            table.add_column(f"gain in {name}", justify="right")
+            table.add_column(f"gain in {name}", justify="right", no_wrap=True)
         for part in self.parts:
             size = f"{part.name}: {part.pairs:,}"
             table.add_section()
             if len(self.parts) > 1:
                 table.add_row(f"[bold]{escape(size)}")
             for method, row in part.estimates.items():
-                told = [
-                    str(row[heads[0]]),
-                    *(f"{row[name].value:.3f}" if name in row else "" for name in heads[1:] + plain),
-                ]
-                gains = [_gain(part.gains[method][name]) for name in heads] if method in part.gains else ["", ""]
-                table.add_row(escape(method), *told, *gains)
+                told = [str(row[name]).replace(" ", "\n", 1) for name in heads]
+                told += [f"{row[name].value:.3f}" if name in row else "" for name in plain]
+                if method in part.gains:
+                    told += [_gain(part.gains[method][name]) for name in heads]
+                table.add_row(escape(method), *told)
         table.caption = self._caption()
         return table
 

@@ -43,9 +43,10 @@ def solve_shifted(
         r -= alpha * image
         square, square_before = float(r @ r), square
         beta = square / square_before
+        live = zeta > 1e-150  # a shift below that has long converged
         bottom = alpha_before * zeta_before * (1 + alpha * more) + alpha * beta_before * (zeta_before - zeta)
-        after = zeta * zeta_before * alpha_before / bottom
-        ratio = np.divide(after, zeta, out=np.zeros_like(zeta), where=zeta > 1e-150)  # below that it has long converged
+        after = np.divide(zeta * zeta_before * alpha_before, bottom, out=np.zeros_like(zeta), where=live)
+        ratio = np.divide(after, zeta, out=np.zeros_like(zeta), where=live)
         x += alpha * ratio * p_of
         p_of = after * r + beta * ratio**2 * p_of
         p = r + beta * p
