@@ -260,7 +260,8 @@ class DeepSynergy:
             baselines: None for all there are, () for none.
             train: train and valid, for the baselines of a loaded head.
             threshold: a score of at least this counts as synergy, for AUROC and AUPRC.
-            n_bootstrap: samples, by pair, that the 95 % intervals rest on.
+            n_bootstrap: samples that the 95 % intervals rest on: by pair, or by cell line where all are new. The errors
+                of one new drug go together, so with few of them intervals are too narrow: look at several splits.
 
         Raises:
             NotFittedError: before `fit`, or baselines asked of a loaded head without `train`.

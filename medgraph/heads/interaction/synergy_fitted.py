@@ -133,8 +133,8 @@ def load_synergy(
             conformal = Conformal(saved.tensors["conformal"]["errors"], given["normalised"])
         return FittedSynergy(
             tuple(networks), inputs, given["scale"][0], given["scale"][1], given["score"], conformal,
-            saved.tables["drugs"], tuple(History(h) for h in saved.metrics["history"]), saved.metrics["counts"], tuple(given["notes"]),
-            saved.graph,
+            saved.tables["drugs"], tuple(History(h) for h in saved.metrics["history"]), saved.metrics["counts"],
+            tuple(given["notes"]), saved.graph,
         )  # fmt: skip
 
     return given, make

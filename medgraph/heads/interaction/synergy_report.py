@@ -1,4 +1,4 @@
-"""How good are predicted synergies? Errors, correlations and areas beside plain models', intervals drawn by pair."""
+"""How good are predicted synergies? Errors, correlations and areas beside plain models', intervals beside."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from medgraph.evaluation.agreement import (
 )
 from medgraph.evaluation.figures import write_json
 from medgraph.evaluation.printing import as_text
-from medgraph.evaluation.resampled import auprc_of, auroc_of, estimate
+from medgraph.evaluation.resampled import auprc_of, auroc_of, estimate_beside
 from medgraph.evaluation.resampling import Interval, Statistic
 from medgraph.heads.interaction.synergy_baselines import SynergyBaseline, synergy_baselines
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["SynergyReport", "judge_synergy", "synergy_statistics"]
 
 FORMAT_VERSION = 1
+_NEW_CELL = ", a new cell line"
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,7 +46,8 @@ class SynergyReport:
         pairs: of how many pairs.
         threshold: a score of at least this counts as synergy.
         synergistic: share of the rows that do.
-        n_bootstrap: how many samples, drawn by pair, the 95 % intervals rest on.
+        resample: what the bootstrap draws: whole pairs, or cell lines where all of them are new.
+        n_bootstrap: how many samples the 95 % intervals rest on.
         estimates: method -> metric -> value and interval; the head first, then its baselines.
         gains: baseline -> metric -> the head's value less the baseline's, paired.
         seen: what of the rows training has seen -> rows -> method -> mean squared error of these.
@@ -58,6 +60,7 @@ class SynergyReport:
     pairs: int
     threshold: float
     synergistic: float
+    resample: str
     n_bootstrap: int
     estimates: Mapping[str, Mapping[str, Interval]]
     gains: Mapping[str, Mapping[str, Interval]]
@@ -98,7 +101,7 @@ class SynergyReport:
         lines = [
             f"{self.rows:,} rows of {self.pairs:,} pairs; {self.synergistic:.1%} score at least {self.threshold:g}, "
             f"which AUROC and AUPRC are about. In brackets: 95 % bootstrap intervals, {self.n_bootstrap} samples by "
-            "pair. Gain: the model less this baseline, paired; below nought is better in MSE."
+            f"{self.resample}. Gain: the model less this baseline, paired; below nought is better in MSE."
         ]
         for name, (rows, row) in self.seen.items():
             told = ", ".join(f"{method} {interval.value:.2f}" for method, interval in row.items())
@@ -150,41 +153,32 @@ def judge_synergy(
         for baseline in synergy_baselines(head.seed) if baselines is None else baselines:
             predicted[baseline.name] = baseline.fit(*train).scores(test)
     methods = {name: synergy_statistics(test.value, found, threshold) for name, found in predicted.items()}
-    pair = test.pair
-
-    def interval(statistic: Statistic, minus: Statistic | None = None) -> Interval:
-        return estimate(statistic, len(test), n_bootstrap, head.seed, pair, minus)
-
-    seen: dict[str, tuple[int, dict[str, Interval]]] = {}
-    for name, rows in _parts(head, test).items():
-        part = {
-            method: estimate(mean_squared_error_of(test.value[rows], found[rows]), rows.size, n_bootstrap, head.seed,
-                             pair[rows])
-            for method, found in predicted.items()
-        }  # fmt: skip
-        seen[name] = (int(rows.size), part)
+    parts = _parts(head, test)
+    by = "cell line" if parts and all(name.endswith(_NEW_CELL) for name in parts) else "pair"
+    clusters = test.cell if by == "cell line" else test.pair
+    estimates, gains = estimate_beside(methods, len(test), n_bootstrap, head.seed, clusters)
+    seen: dict[str, tuple[int, Mapping[str, Interval]]] = {}
+    for name, rows in parts.items() if len(parts) > 1 else ():
+        errors = {m: {"MSE": mean_squared_error_of(test.value[rows], p[rows])} for m, p in predicted.items()}
+        found, _ = estimate_beside(errors, rows.size, n_bootstrap, head.seed, clusters[rows])
+        seen[name] = (int(rows.size), {method: row["MSE"] for method, row in found.items()})
     return SynergyReport(
-        model, test.score, len(test), int(np.unique(pair).size), threshold, float((test.value >= threshold).mean()),
-        n_bootstrap,
-        {name: {m: interval(s) for m, s in row.items()} for name, row in methods.items()},
-        {name: {m: interval(methods[model][m], s) for m, s in row.items()} for name, row in methods.items()
-         if name != model},
-        seen, state.notes,
+        model, test.score, len(test), int(np.unique(test.pair).size), threshold,
+        float((test.value >= threshold).mean()), by, n_bootstrap, estimates, gains, seen, state.notes,
     )  # fmt: skip
 
 
 def _parts(head: DeepSynergy, test: Synergies) -> dict[str, np.ndarray]:
-    """Rows by how much of them training has seen; none if all are alike."""
+    """Rows by how much of them training has seen."""
     found = head.predict(test)
     new = (~found.first_seen).astype(int) + ~found.second_seen
     names = ("both drugs known", "one new drug", "two new drugs")
     groups = {
-        name + ("" if known else ", a new cell line"): np.flatnonzero((new == count) & (found.cell_seen == known))
+        name + ("" if known else _NEW_CELL): np.flatnonzero((new == count) & (found.cell_seen == known))
         for count, name in enumerate(names)
         for known in (True, False)
     }
-    parts = {name: rows for name, rows in groups.items() if rows.size}
-    return parts if len(parts) > 1 else {}
+    return {name: rows for name, rows in groups.items() if rows.size}
 
 
 def _check(train: Synergies, test: Synergies) -> None:
