@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -24,7 +26,7 @@ __all__ = ["Block", "TextTable"]
 _BLOCK = 16 << 20
 _COMPRESSED = re.compile(r"\.(gz|bz2|zst)$")
 _SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
-_UNEVEN = "rows with too few or too many cells"
+_UNEVEN, _NOT_UTF8 = "rows with too few or too many cells", "characters that are not UTF-8"
 
 
 class Block(NamedTuple):
@@ -47,7 +49,8 @@ class TextTable:
 
     Args:
         path: the file: .csv, .tsv, .tab or .txt, perhaps with .gz, .bz2 or .zst behind, or .parquet.
-        on_error: what becomes of rows with too few or too many cells: "skip", counted in `skipped`, or "raise".
+        on_error: what becomes of rows with too few or too many cells, and of what is no UTF-8 (it becomes U+FFFD):
+            "skip", counted in `skipped`, or "raise".
         skipped: reason -> rows.
 
     Raises:
@@ -128,9 +131,10 @@ class TextTable:
 
         quoted = self._ending == ".csv"
         with open_bytes(self.path) as stream:
+            source = _Utf8(stream, strict=self.on_error == "raise")
             try:
                 reader = pacsv.open_csv(
-                    stream,
+                    source,
                     pacsv.ReadOptions(block_size=_BLOCK, column_names=unique, skip_rows=1, use_threads=False),
                     pacsv.ParseOptions(
                         delimiter=_SUFFIXES[self._ending],
@@ -160,6 +164,31 @@ class TextTable:
                     raise
             finally:
                 self.skipped[_UNEVEN] += len(uneven)
+                self.skipped[_NOT_UTF8] += source.replaced
+
+
+class _Utf8(io.RawIOBase):
+    """A stream in which what is no UTF-8 has become U+FFFD; Arrow cannot pass over a row that holds such."""
+
+    def __init__(self, stream: pa.NativeFile, strict: bool) -> None:
+        super().__init__()
+        self.stream, self.replaced = stream, 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")("strict" if strict else "replace")
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        while data := bytes(self.stream.read(size if size >= 0 else None)):
+            if data.isascii() and not self._decoder.getstate()[0]:
+                return data
+            if text := self._decoder.decode(data):
+                return self._encoded(text)
+        return self._encoded(self._decoder.decode(b"", final=True))
+
+    def _encoded(self, text: str) -> bytes:
+        self.replaced += text.count("\ufffd")
+        return text.encode()
 
 
 def _plain(name: str) -> str:
