@@ -253,3 +253,22 @@ def test_without_valid_a_tenth_of_train_is_held_aside(split: AffinitySplit) -> N
     head = make(name, epochs=1).fit(split.train, progress=False)
     assert head.counts_["valid"]["pairs"] == len(split.train) // 10
     assert any("held aside" in note for note in head.notes_)
+
+
+def test_judged_beside_baselines_that_it_fits_itself(
+    fitted: InteractionHead, split: AffinitySplit, tmp_path: Path
+) -> None:
+    from medgraph.heads.interaction.means import PairMeans
+
+    report = fitted.evaluate(split.test, baselines=(PairMeans(),), n_bootstrap=20)
+    mine = report.parts[0].estimates[type(fitted).__name__]["MSE"]
+    assert mine.value == pytest.approx(np.mean((fitted.scores(split.test) - split.test.value) ** 2))
+    assert "means" in str(report).lower()
+    with pytest.raises(SchemaError, match="trained on"):
+        fitted.evaluate(split.train.take([0, 1, 2]), baselines=())
+    fitted.save(tmp_path / "head")
+    loaded = type(fitted).load(tmp_path / "head")
+    with pytest.raises(SchemaError, match="train"):
+        loaded.evaluate(split.test, baselines=(PairMeans(),))
+    again = loaded.evaluate(split.test, baselines=(PairMeans(),), train=split.train, n_bootstrap=20)
+    assert again.parts[0].estimates[type(fitted).__name__]["MSE"].value == mine.value

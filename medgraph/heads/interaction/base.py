@@ -7,18 +7,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from medgraph.data.affinities import Affinities
 from medgraph.errors import NotFittedError, SchemaError
+from medgraph.heads.interaction.answering import EncodedEntities, answer_pairs, encode_entities
 from medgraph.heads.interaction.asking import asked, asked_of, known_ids, standard_sequences, standard_smiles
 from medgraph.heads.interaction.batching import PairBatch
 from medgraph.heads.interaction.features import Entities, Features
-from medgraph.heads.interaction.fitted import Fitted, Vectors, load_fitted, save_fitted
+from medgraph.heads.interaction.fitted import Fitted, load_fitted, save_fitted
 from medgraph.heads.interaction.fitting import default_loss, fit_head
 from medgraph.heads.interaction.interactions import Interactions
 from medgraph.heads.interaction.losses import Loss
@@ -27,27 +28,13 @@ from medgraph.training import History
 
 if TYPE_CHECKING:
     from medgraph.data.graph import KnowledgeGraph
+    from medgraph.heads.interaction.baselines import Baseline
+    from medgraph.heads.interaction.explanation import Explanation
+    from medgraph.heads.interaction.report import InteractionReport
 
-__all__ = ["EncodedEntities", "InteractionHead"]
+__all__ = ["InteractionHead"]
 
 _Head = TypeVar("_Head", bound="InteractionHead")
-
-
-class EncodedEntities(NamedTuple):
-    """Drugs or targets that have been through their encoder, to be paired as often as is wanted.
-
-    Args:
-        entities: ids ("" where there is none) and standardised texts.
-        vectors: one (m, d) a member.
-        seen: (m,) trained on.
-    """
-
-    entities: Entities
-    vectors: Vectors
-    seen: Bool[np.ndarray, " m"]
-
-    def __len__(self) -> int:  # not the number of fields
-        return len(self.entities)
 
 
 @dataclass(eq=False, kw_only=True)
@@ -272,24 +259,57 @@ class InteractionHead(ABC):
             target: (n,) rows of targets.
             level: share of the intervals that shall hold the measured value.
         """
+        return answer_pairs(self._fitted(), drugs, targets, drug, target, level, 64 * self.predict_batch)
+
+    def evaluate(
+        self,
+        test: Affinities,
+        *,
+        baselines: Sequence[Baseline] | None = None,
+        train: Affinities | None = None,
+        n_bootstrap: int = 500,
+    ) -> InteractionReport:
+        """How near are predictions to what was measured, beside plain baselines fitted on the same train?
+
+        Args:
+            test: pairs that were not trained on.
+            baselines: None for those that suit the size of train, () for none.
+            train: what baselines are fitted on; a head fitted in this process has it.
+            n_bootstrap: samples that the 95 % intervals rest on.
+
+        Raises:
+            NotFittedError: before `fit`.
+            SchemaError: pairs that were trained on, another unit, baselines asked of a loaded head without `train`.
+        """
+        from medgraph.heads.interaction.judging import judge
+
         state = self._fitted()
-        value, std = state.answer(drugs.vectors, targets.vectors, drug, target, 64 * self.predict_batch)
-        low = high = None
-        if state.kind == "binary":
-            value = 1 / (1 + np.exp(-value)) if state.calibrator is None else state.calibrator.predict_proba(value)
-            std = None
-        elif state.conformal is not None:
-            low, high = state.conformal.interval(value, std, level, state.limit)
-        return Interactions(
-            tuple(drugs.entities.ids[i] for i in drug.tolist()),
-            tuple(targets.entities.ids[i] for i in target.tolist()),
-            value, state.unit, low, high, level, std, drugs.seen[drug], targets.seen[target],
-        )  # fmt: skip
+        if train is not None:
+            return judge(self, test, baselines, train, n_bootstrap)
+        return judge(self, test, baselines, state.train, n_bootstrap, valid=state.valid)
+
+    def explain(
+        self,
+        smiles: str | None = None,
+        sequence: str | None = None,
+        *,
+        drug: str | None = None,
+        target: str | None = None,
+        graph: KnowledgeGraph | None = None,
+    ) -> Explanation:
+        """What does each atom and each residue add to the predicted value? See `attribution.explain_pair`.
+
+        Raises:
+            NotFittedError: before `fit`.
+            SchemaError: a SMILES or sequence that cannot be read, not just one way of naming each.
+            UnknownIdentifierError: an id that neither training nor the graph knows.
+        """
+        from medgraph.heads.interaction.attribution import explain_pair
+
+        return explain_pair(self, smiles, sequence, drug=drug, target=target, graph=graph)
 
     def _encode(self, side: Literal["drugs", "targets"], entities: Entities) -> EncodedEntities:
-        state = self._fitted()
-        vectors = state.vectors(side, entities, self.predict_batch)
-        return EncodedEntities(entities, vectors, state.seen(side, entities.texts))
+        return encode_entities(self._fitted(), side, entities, self.predict_batch)
 
     # Files -----------------------------------------------------------------------------------------------------------
 
@@ -306,7 +326,7 @@ class InteractionHead(ABC):
         """A head that predicts as the saved one did, on the CPU. Raises ArtefactError, FormatVersionError."""
         parameters, make = load_fitted(folder, cls.__name__)
         known = {f.name for f in fields(cls) if f.init}
-        given = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items() if k in known}
+        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items() if k in known}
         if given.get("loss") is not None:
             given["loss"] = Loss.from_dict(given["loss"])
         head = cls(**given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -28,7 +29,6 @@ __all__ = ["Fitted", "NetworkMaker", "Scale", "Vectors", "entity_table", "load_f
 Vectors: TypeAlias = tuple[Tensor, ...]  # one (m, d) a member
 NetworkMaker: TypeAlias = Callable[[Features, Features, int], PairNetwork]
 _LETTERS = 100_000  # of texts encoded at a time: bounds the memory, some 100 MB
-_TEXT = {"drugs": "smiles", "targets": "sequence"}
 
 
 @dataclass(frozen=True)
@@ -139,9 +139,13 @@ class Fitted:
 
     def seen(self, side: Literal["drugs", "targets"], texts: Sequence[str]) -> Bool[np.ndarray, " m"]:
         """Was the same molecule (standardised SMILES) or sequence in a training pair?"""
-        table = self.drugs if side == "drugs" else self.targets
-        known = set(table.filter(table["seen"])[_TEXT[side]].to_pylist())
+        known = self._trained_on[side]
         return np.array([text in known for text in texts], dtype=bool)
+
+    @cached_property
+    def _trained_on(self) -> Mapping[str, frozenset[str]]:
+        sides = (("drugs", self.drugs, "smiles"), ("targets", self.targets, "sequence"))
+        return {side: frozenset(table.filter(table["seen"])[text].to_pylist()) for side, table, text in sides}
 
 
 def _chunks(order: Int64[np.ndarray, " m"], lengths: Sequence[int], size: int) -> Iterator[Int64[np.ndarray, " k"]]:
