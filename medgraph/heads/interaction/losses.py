@@ -146,6 +146,10 @@ class Evidential(Loss):
     weight: float = 0.01
     outputs: ClassVar[int] = 4
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < math.inf:
+            raise SchemaError(f"Evidential: weight={self.weight}; expected a number of at least 0.")
+
     @staticmethod
     def _parameters(raw: Float[Tensor, "n 4"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         v, a, b = (functional.softplus(raw[:, i]) + 1e-6 for i in (1, 2, 3))

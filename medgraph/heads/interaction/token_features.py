@@ -63,6 +63,11 @@ class TokenFeatures(Features):
         )
         return _Texts(torch.from_numpy(flat), offsets, tuple(notes))
 
+    @property
+    def size(self) -> int:
+        """Tokens and lengths."""
+        return 2
+
     def saved(self) -> Saved:
         """The alphabet as JSON."""
         return Saved(
