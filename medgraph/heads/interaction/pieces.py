@@ -1,0 +1,179 @@
+"""What an encoder reads of one drug or target, as rows that can be faded out, and whose atoms or residues they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor, nn
+
+from medgraph.heads.interaction.features import Features, Inputs, JoinedFeatures
+from medgraph.heads.interaction.owners import Owners, owners_of
+
+__all__ = ["Piece", "Reading"]
+
+
+@dataclass(eq=False)
+class Piece:
+    """Numbers that go into an encoder: `base` is what stands for nothing, `whole` what stands for this entity.
+
+    Args:
+        whole: (rows, d).
+        base: (rows, d).
+        columns: the units are the columns of one row, such as the bits of a fingerprint, not rows.
+        owners: whose each unit is; None where it is nobody's, as with ids and graph vectors.
+    """
+
+    whole: Float[Tensor, "u d"]
+    base: Float[Tensor, "u d"]
+    columns: bool
+    owners: Owners | None
+    module: nn.Module | None = None
+    call: int = 0
+    input: int = -1
+
+    def shares(self, each: Float[Tensor, "u d"]) -> Float64[np.ndarray, " n"]:
+        """Numbers of the piece's size, summed over each unit and spread over the unit's atoms or residues."""
+        assert self.owners is not None
+        units = each.reshape(-1) if self.columns else each.sum(dim=1)
+        return self.owners.spread(units.detach().double().cpu().numpy())
+
+    def faded(self, kept: Float64[np.ndarray, " n"]) -> Float[Tensor, "u d"]:
+        """The piece when only these atoms or residues are there (1) or not (0)."""
+        assert self.owners is not None
+        units = torch.from_numpy(self.owners.left(kept)).to(self.whole)
+        return self.base + (self.whole - self.base) * (units[None, :] if self.columns else units[:, None])
+
+
+@dataclass(eq=False)
+class Reading:
+    """One entity as one network's encoder reads it.
+
+    Args:
+        encoder: of drugs or targets.
+        inputs: of this entity alone.
+        parts: the kind of features of each input.
+        text: its SMILES or sequence.
+    """
+
+    encoder: nn.Module
+    inputs: Inputs
+    parts: Sequence[tuple[Features, int]]
+    text: str
+    pieces: list[Piece] = field(init=False)
+
+    @classmethod
+    def of(cls, encoder: nn.Module, features: Features, inputs: Inputs, text: str) -> Reading:
+        """With the pieces found by letting the encoder read once."""
+        return cls(encoder, inputs, _parts(features), text)
+
+    def __post_init__(self) -> None:
+        self.pieces = self._find()
+
+    def encode(self, stand_ins: Sequence[Tensor]) -> Float[Tensor, "1 w"]:
+        """The entity's vector when these stand in for the pieces."""
+        inputs = list(self.inputs)
+        for piece, tensor in zip(self.pieces, stand_ins, strict=True):
+            if piece.input >= 0:
+                inputs[piece.input] = tensor.reshape(self.inputs[piece.input].shape)
+        with _standing_in(self.pieces, stand_ins):
+            found: Tensor = self.encoder(*inputs)
+        return found
+
+    def _find(self) -> list[Piece]:
+        found: list[Piece] = []
+        hooks = []
+        inside = {m for module in self.encoder.modules() if _reads_tokens(module) for m in module.modules()}
+        for module in self.encoder.modules():
+            if _reads_tokens(module):
+                hooks.append(module.register_forward_pre_hook(self._token_hook(found), with_kwargs=True))
+            elif isinstance(module, nn.Embedding) and module not in inside:
+                hooks.append(module.register_forward_hook(self._id_hook(found)))
+        with torch.no_grad():
+            self.encoder(*self.inputs)
+        for hook in hooks:
+            hook.remove()
+        for place, tensor in enumerate(self.inputs):
+            if tensor.is_floating_point():
+                one_row = tensor.ndim < 2 or tensor.shape[0] == 1
+                whole = tensor.detach().reshape(1, -1) if one_row else tensor.detach().reshape(tensor.shape[0], -1)
+                owners = owners_of(*self.parts[place], self.text, whole)
+                found.append(Piece(whole, torch.zeros_like(whole), one_row, owners, input=place))
+        return found
+
+    def _token_hook(self, found: list[Piece]) -> Callable[..., None]:
+        def hook(module: Any, args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
+            tokens = args[0]
+            rows = torch.arange(tokens.shape[0], device=tokens.device) % getattr(module, "stride", 1)
+            whole = module.embedding.weight.detach()[tokens.long() + getattr(module, "tokens", 0) * rows]
+            base = torch.where((tokens == 0)[:, None], whole, torch.zeros_like(whole))  # padding is always there
+            owners = owners_of(*self._part_of(tokens), self.text, whole)
+            found.append(Piece(whole, base, False, owners, module))
+
+        return hook
+
+    def _id_hook(self, found: list[Piece]) -> Callable[..., None]:
+        def hook(module: Any, _args: tuple[Any, ...], output: Tensor) -> None:
+            calls = sum(piece.module is module for piece in found)
+            whole = output.detach().reshape(-1, output.shape[-1])
+            unknown = module.weight.detach()[:1].expand_as(whole)
+            found.append(Piece(whole, unknown, False, None, module, calls))
+
+        return hook
+
+    def _part_of(self, tensor: Tensor) -> tuple[Features, int]:
+        place = next((i for i, mine in enumerate(self.inputs) if mine is tensor), 0)
+        return self.parts[place]
+
+
+def _parts(features: Features) -> list[tuple[Features, int]]:
+    """For each input tensor, the kind of features it is of, and its place among theirs."""
+    if isinstance(features, JoinedFeatures):
+        return [part for each in features.parts for part in _parts(each)]
+    return [(features, place) for place in range(features.size)]
+
+
+def _reads_tokens(module: nn.Module) -> bool:
+    """Does its forward take `vectors` in place of tokens?"""
+    return hasattr(module, "embedding") and "vectors" in type(module).forward.__annotations__
+
+
+@contextmanager
+def _standing_in(pieces: Sequence[Piece], stand_ins: Sequence[Tensor]) -> Iterator[None]:
+    hooks = []
+    for piece, tensor in zip(pieces, stand_ins, strict=True):
+        if piece.module is None:
+            continue
+        if _reads_tokens(piece.module):
+            hooks.append(piece.module.register_forward_pre_hook(_with_vectors(tensor), with_kwargs=True))
+        else:
+            hooks.append(piece.module.register_forward_hook(_instead(tensor, piece.call)))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _with_vectors(tensor: Tensor) -> Callable[..., Any]:
+    def hook(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        stride = getattr(module, "stride", 1)
+        vectors = tensor if stride == 1 else tensor.reshape(-1, stride, tensor.shape[1]).sum(dim=1)
+        return args, {**kwargs, "vectors": vectors}
+
+    return hook
+
+
+def _instead(tensor: Tensor, call: int) -> Callable[..., Any]:
+    calls = [0]
+
+    def hook(_module: Any, _args: Any, output: Tensor) -> Any:
+        calls[0] += 1
+        return tensor.reshape(output.shape) if calls[0] - 1 == call else None
+
+    return hook
