@@ -83,8 +83,8 @@ class DeepSynergy:
     cell_dropout: float = 0.1
     huber: float | None = 3.0
     members: int = 1
-    epochs: int = 30
-    patience: int = 10
+    epochs: int = 20
+    patience: int = 8
     batch_size: int = 512
     block: int = 8
     learning_rate: float = 1e-3
