@@ -23,7 +23,7 @@ from medgraph.errors import LoaderError, MalformedInputError, nearest
 
 __all__ = ["Block", "TextTable"]
 
-_BLOCK = 16 << 20
+_BLOCK = 4 << 20
 _COMPRESSED = re.compile(r"\.(gz|bz2|zst)$")
 _SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t"}
 _UNEVEN, _NOT_UTF8 = "rows with too few or too many cells", "characters that are not UTF-8"
