@@ -272,3 +272,25 @@ def test_judged_beside_baselines_that_it_fits_itself(
         loaded.evaluate(split.test, baselines=(PairMeans(),))
     again = loaded.evaluate(split.test, baselines=(PairMeans(),), train=split.train, n_bootstrap=20)
     assert again.parts[0].estimates[type(fitted).__name__]["MSE"].value == mine.value
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_mixed_precision_learns_the_same(name: str, split: AffinitySplit) -> None:
+    plain, mixed = (
+        make(name, epochs=3, mixed_precision=low).fit(split.train, split.valid, progress=False) for low in (False, True)
+    )
+    a, b = plain.scores(split.test), mixed.scores(split.test)
+    assert not np.array_equal(a, b)
+    assert np.corrcoef(a, b)[0, 1] > 0.9
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", HEADS)
+def test_a_gpu_gives_the_numbers_of_the_cpu(name: str, split: AffinitySplit, tmp_path: Path) -> None:
+    head = make(name, device="cuda").fit(split.train, split.valid, progress=False)
+    found = head.scores(split.test)
+    assert float(np.mean((found - split.test.value) ** 2)) < 0.4 * split.test.value.var()
+    head.save(tmp_path / "head")
+    for device, close in (("cpu", 1e-3), ("cuda", 1e-5)):
+        assert_allclose(type(head).load(tmp_path / "head", device=device).scores(split.test), found, rtol=close)

@@ -24,7 +24,7 @@ from medgraph.heads.interaction.fitting import default_loss, fit_head
 from medgraph.heads.interaction.interactions import Interactions
 from medgraph.heads.interaction.losses import Loss
 from medgraph.heads.interaction.pair_network import PairNetwork
-from medgraph.training import History
+from medgraph.training import History, resolve_device
 
 if TYPE_CHECKING:
     from medgraph.data.graph import KnowledgeGraph
@@ -322,15 +322,15 @@ class InteractionHead(ABC):
         save_fitted(folder, type(self).__name__, self._parameters(), self._fitted(), self.seed)
 
     @classmethod
-    def load(cls: type[_Head], folder: str | Path) -> _Head:
-        """A head that predicts as the saved one did, on the CPU. Raises ArtefactError, FormatVersionError."""
+    def load(cls: type[_Head], folder: str | Path, *, device: str = "cpu") -> _Head:
+        """A head that predicts as the saved one did. Raises ArtefactError, FormatVersionError."""
         parameters, make = load_fitted(folder, cls.__name__)
         known = {f.name for f in fields(cls) if f.init}
         given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items() if k in known}
         if given.get("loss") is not None:
             given["loss"] = Loss.from_dict(given["loss"])
-        head = cls(**given)
-        head._state = make(head._network)
+        head = cls(**given, device=device)
+        head._state = make(head._network, resolve_device(device))
         return head
 
     def _parameters(self) -> dict[str, Any]:

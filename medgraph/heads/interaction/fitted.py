@@ -212,7 +212,9 @@ def save_fitted(folder: str | Path, kind: str, parameters: Mapping[str, Any], st
     )
 
 
-def load_fitted(folder: str | Path, kind: str) -> tuple[Mapping[str, Any], Callable[[NetworkMaker], Fitted]]:
+def load_fitted(
+    folder: str | Path, kind: str
+) -> tuple[Mapping[str, Any], Callable[[NetworkMaker, torch.device], Fitted]]:
     """Hyper-parameters, and what makes the fitted state once it is told how to build the network."""
     saved = read_artefact(folder, kind)
     given = saved.parameters
@@ -224,7 +226,7 @@ def load_fitted(folder: str | Path, kind: str) -> tuple[Mapping[str, Any], Calla
         own = Features.named(parameters.pop("class"))
         return own.restore(Saved(parameters, saved.tensors.get(f"{side}_features", {}), tables))
 
-    def make(network_of: NetworkMaker) -> Fitted:
+    def make(network_of: NetworkMaker, device: torch.device) -> Fitted:
         drugs, targets = features_of("drug"), features_of("target")
         loss = Loss.from_dict(given["fitted_loss"])
         networks = []
@@ -239,7 +241,7 @@ def load_fitted(folder: str | Path, kind: str) -> tuple[Mapping[str, Any], Calla
                     if name.startswith(start)
                 }
             )
-            networks.append(network.eval())
+            networks.append(network.to(device).eval())
         conformal = calibrator = None
         if "conformal" in saved.tensors:
             conformal = Conformal(saved.tensors["conformal"]["errors"], given["normalised"])
