@@ -18,7 +18,7 @@ from medgraph.data import bindingdb
 from medgraph.data.affinities import Affinities
 from medgraph.data.affinity_duplicates import Duplicates
 from medgraph.data.affinity_rows import PairRows
-from medgraph.data.affinity_units import concentration_of, is_logarithm, negative_log, read_measures
+from medgraph.data.affinity_units import concentration_of, factor_to, is_logarithm, negative_log, read_measures
 from medgraph.data.graph import Provenance
 from medgraph.data.molecules import Standardiser
 from medgraph.data.text_table import Block, TextTable
@@ -47,8 +47,8 @@ def load(
     """The affinities in a table with the columns Drug (SMILES), Target (sequence) and Y, among others in any order.
 
     Drug_ID and Target_ID are read where they are there; else a drug is called by its SMILES, a target by a hash of its
-    sequence. With a column Unit (M, mM, uM, nM, pM, fM, or pKd and the like), rows may be in different units;
-    with one called Relation, or a sign in Y (">10000"), values may be bounds: "at most" is kept and marked
+    sequence. With a column Unit (M, mM, uM, nM, pM, fM, -log10(M), or `unit` itself), rows may be in different
+    units; with one called Relation, or a sign in Y (">10000"), values may be bounds: "at most" is kept and marked
     (`censored`), "at least" left out and counted.
 
     BindingDB's download is known by its columns: the measure is chosen by `unit`, targets are called by UniProt's ids
@@ -84,10 +84,10 @@ def load(
     binding = bindingdb.is_bindingdb(table) and not columns
     wanted = bindingdb.wanted(table, unit) if binding else _columns(table, columns or {})
     scale = concentration if not binding else "nM"
-    if (scale or "Unit" in wanted) and not is_logarithm(unit):
+    if scale and not is_logarithm(unit):
         raise SchemaError(f"Concentrations become a -log10, so unit is 'pKd' or the like, not {unit!r}.")
     rows = PairRows(standardiser or Standardiser(), kind, on_error, table.fault, "number" if binding else "exclude")
-    reader = _Reader(rows, scale, limit, on_error)
+    reader = _Reader(rows, unit, scale, limit, on_error)
     for block in table.blocks(wanted):
         reader.add(block, binding)
     found, _ = rows.finish(duplicates or Duplicates())
@@ -122,8 +122,8 @@ def _columns(table: TextTable, renamed: Mapping[str, str]) -> dict[str, str]:
 class _Reader:
     """Brings blocks of the file to one unit, and hands them on."""
 
-    def __init__(self, rows: PairRows, scale: str | None, limit: float | None, on_error: str) -> None:
-        self.rows, self.scale, self.limit, self.on_error = rows, scale, limit, on_error
+    def __init__(self, rows: PairRows, unit: str, scale: str | None, limit: float | None, on_error: str) -> None:
+        self.rows, self.unit, self.scale, self.limit, self.on_error = rows, unit, scale, limit, on_error
 
     def add(self, block: Block, binding: bool) -> None:
         keep = np.ones(block.row.size, dtype=bool)
@@ -165,10 +165,8 @@ class _Reader:
         encoded = block.columns["Unit"].dictionary_encode()
         known = [usual]
         for text in encoded.dictionary.to_pylist():
-            factor = concentration_of(text)
-            known.append(
-                factor if factor is not None else 0.0 if is_logarithm(text) else usual if not text.strip() else -1.0
-            )
+            factor = factor_to(self.unit, text) if text.strip() else usual
+            known.append(-1.0 if factor is None else factor)
         number = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
         factors: Float64[np.ndarray, " n"] = np.array(known)[number + 1]
         return factors

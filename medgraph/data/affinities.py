@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Float64, Int64
 
+from medgraph.data.affinity_columns import number_column, text_column
 from medgraph.data.affinity_duplicates import Duplicates
 from medgraph.data.affinity_rows import COLUMNS, PairRows
-from medgraph.data.affinity_units import read_numbers
 from medgraph.data.graph import Provenance
 from medgraph.data.molecules import Standardiser
 from medgraph.errors import MedgraphError, SchemaError, nearest
@@ -139,18 +139,18 @@ class Affinities:
         Raises:
             SchemaError: a missing column; with on_error="raise" the first bad row, named with what is wrong.
         """
-        arrow = table if isinstance(table, pa.Table) else pa.Table.from_pandas(table, preserve_index=False)
+        names = list(map(str, table.column_names if isinstance(table, pa.Table) else table.columns))
         for name in ("Drug", "Target", "Y"):
-            if name not in arrow.column_names:
-                hint = nearest(name, map(str, arrow.column_names))
-                raise SchemaError(f"The table has no column {name!r}; it has {arrow.column_names}.{hint}")
+            if names.count(name) != 1:
+                wrong = f"the column {name!r} twice" if name in names else f"no column {name!r}"
+                raise SchemaError(f"The table has {wrong}; it has {names[:40]}.{nearest(name, names)}")
 
         def fault(problem: str, row: int, column: str) -> MedgraphError:
             return SchemaError(f"Row {row}, column {column!r}: {problem}")
 
         rows = PairRows(standardiser or Standardiser(), kind, on_error, fault)
-        ends = {name: _text(arrow, name) for name in COLUMNS}
-        value = _numbers(arrow["Y"])
+        ends = {name: text_column(table, name) if name in names else None for name in COLUMNS}
+        value = number_column(table, "Y")
         at_most = None if limit is None else value <= limit
         rows.add(ends["Drug_ID"], ends["Drug"], ends["Target_ID"], ends["Target"], value, at_most)
         found, _ = rows.finish(duplicates or Duplicates())
@@ -276,21 +276,3 @@ class Affinities:
             "Target": self.targets["sequence"].take(pa.array(self.target)),
         }
         return pd.DataFrame({**{name: column.to_pandas() for name, column in columns.items()}, "Y": self.value})
-
-
-def _text(table: pa.Table, name: str) -> pa.Array | None:
-    if name not in table.column_names:
-        return None
-    column = table[name].combine_chunks()
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    return column.cast(pa.string())
-
-
-def _numbers(column: pa.ChunkedArray) -> Float64[np.ndarray, " n"]:
-    """A column as numbers; nan where there is none."""
-    values = column.combine_chunks()
-    if pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_boolean(values.type):
-        numbers: Float64[np.ndarray, " n"] = values.cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)
-        return numbers
-    return read_numbers(values.cast(pa.string()))

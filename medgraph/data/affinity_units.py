@@ -15,6 +15,7 @@ __all__ = [
     "CONCENTRATIONS",
     "Measures",
     "concentration_of",
+    "factor_to",
     "is_logarithm",
     "negative_log",
     "read_measures",
@@ -76,6 +77,19 @@ def is_logarithm(unit: str) -> bool:
     """Does this unit name a -log10 of mol/l, such as "pKd" or "-log10(M)"?"""
     text = unit.strip().lower()
     return text.startswith("-log") or (text.startswith("p") and concentration_of(text) is None)
+
+
+def factor_to(unit: str, given: str) -> float | None:
+    """How many mol/l is one `given`, for values wanted in `unit`; 0 where they are in it already, None if they cannot.
+
+    A logarithm that names another measure (pIC50 where pKd is wanted) cannot.
+    """
+    text = given.strip().lower()
+    if text == unit.strip().lower():
+        return 0.0
+    if not is_logarithm(unit):
+        return None
+    return 0.0 if text == "p" or text.startswith("-log") else concentration_of(given)
 
 
 def negative_log(

@@ -73,7 +73,8 @@ class TextTable:
         """The header."""
         try:
             if self._ending == ".parquet":
-                return list(pq.ParquetFile(self.path).schema_arrow.names)
+                with pq.ParquetFile(self.path) as file:
+                    return list(file.schema_arrow.names)
             with open_bytes(self.path) as stream:
                 head = bytes(stream.read(1 << 20)).partition(b"\n")[0].decode("utf-8-sig").rstrip("\r")
             names = next(csv.reader([head]), []) if self._ending == ".csv" else head.split("\t")
@@ -113,6 +114,9 @@ class TextTable:
 
     def _parquet(self, columns: Mapping[str, str]) -> Iterator[Block]:
         start = 0
+        names = self.names
+        if twice := [name for name in columns.values() if names.count(name) > 1]:
+            raise MalformedInputError("a column name stands twice.", self.path, None, twice[0][:60])
         with pq.ParquetFile(self.path) as file:
             for batch in file.iter_batches(1 << 17, columns=list(dict.fromkeys(columns.values())), use_threads=False):
                 batch.validate(full=True)

@@ -13,6 +13,7 @@ from medgraph.data.affinities import Affinities
 from medgraph.data.affinity_duplicates import Duplicates
 from medgraph.data.affinity_units import (
     concentration_of,
+    factor_to,
     is_logarithm,
     negative_log,
     read_measures,
@@ -112,6 +113,15 @@ class TestOfATable:
         rows = table().astype({"Y": str, "Drug": "category"})
         assert Affinities.of(rows, unit="pKd").value.tolist() == [5.0, 6.5, 7.0, 5.0]
 
+    def test_objects_of_several_kinds_are_read(self) -> None:
+        rows = [(1, "CCO", None, "MKV", "5"), ("b", "CCN", 2, "MKL", 6), (1, "CCO", 2, "MKL", None)]
+        found = Affinities.of(table(rows), unit="pKd")
+        assert (found.drugs["id"].to_pylist(), found.value.tolist()) == (["1", "b"], [5.0, 6.0])
+        assert found.targets["id"].to_pylist()[1] == "2"
+        lists = pa.table({"Drug": [["C"]], "Target": ["MKV"], "Y": [1.0]})
+        with pytest.raises(SchemaError, match="cannot be read as text"):
+            Affinities.of(lists, unit="pKd")
+
     def test_binary(self) -> None:
         rows = table([(*row[:4], float(row[4] > 6)) for row in ROWS])
         assert Affinities.of(rows, unit="bound", kind="binary").value.tolist() == [0, 1, 1, 0]
@@ -125,6 +135,8 @@ class TestOfATable:
     def test_bad_tables(self) -> None:
         with pytest.raises(SchemaError, match=r"no column 'Drug'.*Drugs"):
             Affinities.of(table().rename(columns={"Drug": "Drugs"}), unit="pKd")
+        with pytest.raises(SchemaError, match="the column 'Y' twice"):
+            Affinities.of(table().set_axis(["Drug", "Target_ID", "Target", "Y", "Y"], axis=1), unit="pKd")
         with pytest.raises(SchemaError, match="on_error"):
             Affinities.of(table(), unit="pKd", on_error="stop")  # type: ignore[arg-type]
 
@@ -280,6 +292,14 @@ class TestUnits:
         assert [is_logarithm(unit) for unit in ("pKd", "pIC50", "-log10(M)", "pM", "nM", "KIBA score", "p")] == [
             True, True, True, False, False, False, True,
         ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("unit", "given", "expected"),
+        [("pKd", "nM", 1e-9), ("pKd", "PKD", 0), ("pKd", "-log10(M)", 0), ("pKd", "p", 0), ("pKd", "pIC50", None),
+         ("pKd", "%", None), ("KIBA score", "kiba score", 0), ("KIBA score", "nM", None)],
+    )  # fmt: skip
+    def test_units_into_one_another(self, unit: str, given: str, expected: float | None) -> None:
+        assert factor_to(unit, given) == expected
 
     def test_ten_micromolar_is_five(self) -> None:
         found = negative_log(np.array([10_000.0, 1.0, 0.0, -1.0]), 1e-9)
