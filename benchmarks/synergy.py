@@ -97,6 +97,7 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=10.0, help="from which score on two drugs work together")
     parser.add_argument("--epochs", type=int, help="at most, in place of the head's own")
     parser.add_argument("--members", type=int, default=1)
+    parser.add_argument("--similarity", action="store_true", help="DeepSynergy on likeness to training's drugs")
     parser.add_argument("--bootstrap", type=int, default=500)
     parser.add_argument("--save", type=Path, help="JSON of all figures")
     given = parser.parse_args()
@@ -111,7 +112,7 @@ def main() -> None:
             split = data.split(by, seed=seed)
             began = time.perf_counter()
             more = {} if given.epochs is None else {"epochs": given.epochs}
-            head = mg.DeepSynergy(members=given.members, seed=seed, **more)
+            head = mg.DeepSynergy(members=given.members, similarity=given.similarity, seed=seed, **more)
             head.fit(split.train, split.valid, progress=False)
             predicted = {MODEL: head.scores(split.test)}
             seconds = time.perf_counter() - began

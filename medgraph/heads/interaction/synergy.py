@@ -50,6 +50,8 @@ class DeepSynergy:
         cell_size: of a cell line's vector.
         radius: of the fingerprints.
         bits: that they are folded to.
+        similarity: read how like each of training's drugs a drug is, in place of its fingerprint. Better for new drugs,
+            worse for known ones (benchmarks/RESULTS.md).
         input_dropout: share of a drug's features dropped in training.
         dropout: share of hidden numbers dropped in training.
         cell_dropout: share of rows, in training, whose cell line is taken for an unknown one.
@@ -78,6 +80,7 @@ class DeepSynergy:
     cell_size: int = 64
     radius: int = 3
     bits: int = 2048
+    similarity: bool = False
     input_dropout: float = 0.2
     dropout: float = 0.5
     cell_dropout: float = 0.1
@@ -137,7 +140,7 @@ class DeepSynergy:
                          "held aside")  # fmt: skip
         _check(train, valid)
         device = resolve_device(self.device)
-        inputs = SynergyInputs.of(train, self.radius, self.bits)
+        inputs = SynergyInputs.of(train, self.radius, self.bits, self.similarity)
         mean, std = float(train.value.mean()), float(train.value.std()) or 1.0
         parts = [(SynergyTensors.of(inputs, part, device), (part.value - mean) / std) for part in (train, valid)]
         settings = {**self._parameters(), "train": train.fingerprint, "valid": valid.fingerprint}
@@ -291,7 +294,7 @@ class DeepSynergy:
     def _network(self, inputs: SynergyInputs) -> SynergyNetwork:
         features = 0 if inputs.cell_mean is None else inputs.cell_mean.size
         return SynergyNetwork(
-            inputs.columns.size, 0 if features else len(inputs.cells), features, self.width, self.cell_size,
+            inputs.size, 0 if features else len(inputs.cells), features, self.width, self.cell_size,
             tuple(self.hidden), (self.input_dropout, self.dropout), self.cell_dropout,
         )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from jaxtyping import Float32, Float64, Int64
 
 from medgraph.artefact import Artefact
-from medgraph.data.molecules import morgan
+from medgraph.data.molecules import morgan, tanimoto
 from medgraph.data.synergies import Synergies
 from medgraph.heads.interaction.synergy_network import SynergyBatch
 
@@ -22,6 +23,8 @@ __all__ = ["SynergyInputs", "SynergyTensors", "blocks_of_pairs"]
 @dataclass(frozen=True, eq=False)
 class SynergyInputs:
     """tanh((x - mean) / sd), with the mean and the deviation of training's drugs, each counted once (Preuer 2018).
+
+    Or, where `known` is given, how like each of training's drugs it is: 6 x Tanimoto's coefficient of ECFP4.
 
     Args:
         radius: of the circular neighbourhoods.
@@ -33,6 +36,7 @@ class SynergyInputs:
         cell_mean: of their features; None where vectors are learned.
         cell_deviation: of their features.
         cell_values: their features, as given.
+        known: structures of training's drugs; () where features are fingerprints.
     """
 
     radius: int
@@ -44,13 +48,15 @@ class SynergyInputs:
     cell_mean: Float64[np.ndarray, " g"] | None = None
     cell_deviation: Float64[np.ndarray, " g"] | None = None
     cell_values: Float64[np.ndarray, "c g"] | None = None
+    known: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, train: Synergies, radius: int, bits: int) -> SynergyInputs:
+    def of(cls, train: Synergies, radius: int, bits: int, similarity: bool = False) -> SynergyInputs:
         """Fitted on what training has, and on nothing else."""
         there = np.union1d(train.first, train.second)
-        smiles = train.smiles
-        counts = morgan([smiles[row] for row in there.tolist()], radius, bits, counts=True).toarray().astype(np.float64)
+        structures = train.smiles
+        smiles = [structures[row] for row in there.tolist()]
+        counts = morgan(smiles, radius, bits, counts=True).toarray().astype(np.float64)
         columns = np.flatnonzero(np.ptp(counts, axis=0) > 0)
         cells = np.unique(train.cell)
         ids = train.cells["id"].to_pylist()
@@ -63,12 +69,24 @@ class SynergyInputs:
         return cls(
             radius, bits, columns, counts[:, columns].mean(axis=0), counts[:, columns].std(axis=0),
             tuple(ids[row] for row in cells.tolist()), mean, deviation, values,
+            tuple(smiles) if similarity else (),
         )  # fmt: skip
 
     def drugs(self, smiles: Sequence[str]) -> Float32[np.ndarray, "u f"]:
         """The features of these structures."""
+        if self.known:
+            return np.asarray(6 * tanimoto(morgan(smiles), self._reference), dtype=np.float32)
         counts = morgan(smiles, self.radius, self.bits, counts=True)[:, self.columns].toarray().astype(np.float64)
         return np.asarray(np.tanh((counts - self.mean) / self.deviation), dtype=np.float32)
+
+    @property
+    def size(self) -> int:
+        """How many features a drug has."""
+        return len(self.known) or self.columns.size
+
+    @cached_property
+    def _reference(self) -> Any:
+        return morgan(self.known)
 
     def cell_numbers(self, ids: Sequence[str]) -> Int64[np.ndarray, " c"]:
         """Which of training's cell lines each is; -1 for none of them."""
@@ -99,10 +117,12 @@ class SynergyInputs:
         """The reverse."""
         arrays: Mapping[str, Any] = saved.tensors["inputs"]
         cells: pa.Table = saved.tables["cells"]
+        drugs: pa.Table = saved.tables["drugs"]
+        known = drugs.filter(drugs["seen"])["smiles"].to_pylist() if saved.parameters["similarity"] else ()
         return cls(
             int(saved.parameters["radius"]), int(saved.parameters["bits"]), arrays["columns"], arrays["mean"],
             arrays["deviation"], tuple(cells["id"].to_pylist()), arrays.get("cell_mean"), arrays.get("cell_deviation"),
-            arrays.get("cell_values"),
+            arrays.get("cell_values"), tuple(known),
         )  # fmt: skip
 
 

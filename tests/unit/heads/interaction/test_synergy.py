@@ -127,6 +127,21 @@ def test_inputs_are_those_of_the_paper_and_of_train_alone(data: Synergies) -> No
     np.testing.assert_allclose(inputs.drugs([data.smiles[row] for row in there]), expected, atol=1e-6)
 
 
+def test_likeness_to_trainings_drugs_can_stand_for_the_fingerprint(data: Synergies, tmp_path: Path) -> None:
+    from rdkit import Chem, DataStructs
+    from rdkit.Chem.rdFingerprintGenerator import GetMorganGenerator
+
+    split = data.split("drug", (0.6, 0.2, 0.2))
+    there = np.union1d(split.train.first, split.train.second).tolist()
+    prints = [GetMorganGenerator(radius=2, fpSize=2048).GetFingerprint(Chem.MolFromSmiles(t)) for t in data.smiles]
+    expected = [[6 * DataStructs.TanimotoSimilarity(one, prints[row]) for row in there] for one in prints]
+    inputs = SynergyInputs.of(split.train, 3, 128, similarity=True)
+    np.testing.assert_allclose(inputs.drugs(data.smiles), expected, rtol=1e-6)
+    head = small(epochs=1, similarity=True).fit(split.train, split.valid, progress=False)
+    head.save(tmp_path / "saved")
+    assert (DeepSynergy.load(tmp_path / "saved").scores(data) == head.scores(data)).all()
+
+
 def test_it_learns_what_no_additive_model_can(data: Synergies) -> None:
     """One alcohol and one amine work together: neither drug's own effect says so."""
     split = data.split("pair", (0.6, 0.2, 0.2))
@@ -157,7 +172,7 @@ def test_an_unknown_cell_line_is_the_mean_of_the_known(head: DeepSynergy) -> Non
 
 def test_features_of_cell_lines_reach_new_ones() -> None:
     """The effect of a cell line is its first feature: a held-out one is answered from it, or else by the mean."""
-    data = planted(cells=30, features=True)
+    data = planted(drugs=8, cells=30, features=True)
     split = data.split("cell", (0.6, 0.2, 0.2))
     settings = {**SMALL, "epochs": 40, "learning_rate": 5e-3, "dropout": 0.1, "input_dropout": 0.0}
     head = DeepSynergy(**settings).fit(split.train, split.valid, progress=False)  # type: ignore[arg-type]
