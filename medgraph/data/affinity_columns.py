@@ -44,6 +44,8 @@ def _column(table: pd.DataFrame | pa.Table, name: str) -> pa.Array:
         series = table[name]
         try:
             column = pa.array(series, from_pandas=True)
+            if isinstance(column, pa.ChunkedArray):  # of a frame that was put together from several
+                column = column.combine_chunks()
         except pa.ArrowException:
             missing = series.isna()
             column = pa.array([None if gone else str(v) for v, gone in zip(series, missing, strict=True)], pa.string())
