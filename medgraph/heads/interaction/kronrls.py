@@ -22,7 +22,7 @@ __all__ = ["KronRLS"]
 
 _Kernel = Float64[np.ndarray, "_ _"]
 _RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-_TRIES = {"target_power": (0.7, 1.0), "drug_power": (1.0, 1.5), "identity": (0.1, 0.3, 0.03)}
+_TRIES = {"target_power": (0.7, 0.5, 1.0), "drug_power": (1.0, 1.5), "identity": (0.1, 0.3, 0.03)}
 
 
 _Encoded: TypeAlias = "tuple[csr_matrix, csr_matrix]"
@@ -63,7 +63,7 @@ class KronRLS(Baseline):
     identity: float | None = None
     constant: float = 0.2
     ridge: float | None = None
-    iterations: int = 100
+    iterations: int = 200
     tolerance: float = 1e-4
     drug_similarity: Similarity = field(default_factory=Tanimoto)
     target_similarity: Similarity = field(default_factory=KmerCosine)

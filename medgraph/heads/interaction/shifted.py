@@ -21,7 +21,7 @@ def solve_shifted(
 
     All shifts share one Krylov space (Jegerlehner 1996, arXiv:hep-lat/9612014): the smallest is iterated on, and the
     others follow from its coefficients. Stops where the residual of the smallest falls below tolerance |b|, after
-    `iterations`, or where K + shift proves not to be positive definite.
+    `iterations`, or where K + shift proves not to be positive definite; larger shifts then begin again without it.
     """
     least = min(shifts)
     more = np.array(shifts)[:, None] - least
@@ -38,6 +38,9 @@ def solve_shifted(
         image = product(p) + least * p
         curvature = float(p @ image)
         if curvature <= 0:
+            rest = more[:, 0] > 0
+            if rest.any():
+                x[rest] = solve_shifted(product, b, (more[rest, 0] + least).tolist(), iterations, tolerance)
             break
         alpha = square / curvature
         r -= alpha * image

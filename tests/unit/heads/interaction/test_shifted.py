@@ -41,5 +41,7 @@ def test_it_stops_when_told_and_where_it_meets_what_is_indefinite() -> None:
     assert len(asked) == 1
     found = solve_shifted(lambda x: np.array([1.0, -5.0]) * x, np.array([1.0, 1.0]), (0.1, 1.0), 50, 1e-12)
     assert not found.any()
+    found = solve_shifted(lambda x: np.array([1.0, -0.5]) * x, np.array([1.0, 3.0]), (0.1, 2.0), 50, 1e-12)
+    assert found[1] == pytest.approx([1 / 3, 2])
     assert not solve_shifted(product, np.zeros(2), (0.1,), 50, 1e-12).any()
     assert solve_shifted(product, np.ones(2), (1.0,), 50, 1e-12)[0] == pytest.approx([0.25, 0.5])
