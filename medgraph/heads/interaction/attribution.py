@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["ReadPair", "explain_pair", "integrated_gradients", "read_pair"]
 
 _Kept = Float64[np.ndarray, " n"]
+_AT_ONCE = 20
 
 
 def integrated_gradients(
-    score: Callable[[Sequence[Tensor]], Float[Tensor, ""]],
+    score: Callable[[Sequence[Tensor]], Float[Tensor, " k"]],
     wholes: Sequence[Tensor],
     bases: Sequence[Tensor],
     tolerance: float = 0.002,
@@ -42,24 +43,28 @@ def integrated_gradients(
     shares' sum misses f(x) - f(b) by more than `tolerance`.
 
     Args:
-        score: f, of one pair.
+        score: f, of k places at once: every tensor has a first dimension more.
         wholes: x.
         bases: b, of the same sizes.
         tolerance: largest error of the sum.
         max_steps: where to stop all the same.
     """
     with torch.no_grad():
-        wanted = float(score(wholes)) - float(score(bases))
+        ends = score([torch.stack([x, b]) for x, b in zip(wholes, bases, strict=True)])
+        wanted = float(ends[0]) - float(ends[1])
     totals = [torch.zeros_like(whole, dtype=torch.float64) for whole in wholes]
-    parts, steps = list(range(20)), 20
+    parts, steps = list(range(_AT_ONCE)), _AT_ONCE
     while True:
-        for part in parts:
-            alpha = (part + 0.5) / steps
-            scaled = [(b + alpha * (x - b)).requires_grad_() for x, b in zip(wholes, bases, strict=True)]
+        for start in range(0, len(parts), _AT_ONCE):
+            alphas = [(part + 0.5) / steps for part in parts[start : start + _AT_ONCE]]
+            scaled = [
+                torch.stack([b + alpha * (x - b) for alpha in alphas]).requires_grad_()
+                for x, b in zip(wholes, bases, strict=True)
+            ]
             with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-                gradients = torch.autograd.grad(score(scaled), scaled, allow_unused=True)
+                gradients = torch.autograd.grad(score(scaled).sum(), scaled, allow_unused=True)
             for total, gradient in zip(totals, gradients, strict=True):
-                total.add_(0.0 if gradient is None else gradient)
+                total.add_(0.0 if gradient is None else gradient.sum(dim=0))
         shares = [t * (x - b) / steps for t, x, b in zip(totals, wholes, bases, strict=True)]
         steps *= 3
         if steps > max_steps or abs(sum(float(share.sum()) for share in shares) - wanted) <= tolerance:
@@ -92,23 +97,30 @@ class ReadPair:
             for network in state.networks
         ]
 
-    def score(self, network: PairNetwork, drug: Tensor, target: Tensor) -> Float[Tensor, ""]:
-        """The value that a member gives to these vectors, in the values' unit; of a binary head, log-odds."""
+    def score(
+        self, network: PairNetwork, drug: Float[Tensor, "k d"], target: Float[Tensor, "k e"]
+    ) -> Float[Tensor, " k"]:
+        """The values that a member gives to these vectors, in the values' unit; of a binary head, log-odds."""
         state = self.state
         limit = None if state.limit is None else (state.limit - state.scale.mean) / state.scale.std
         value: Tensor = state.loss.answer(network.join(drug, target), network.learned, limit)[0]
-        return value[0] * state.scale.std + state.scale.mean
+        return value * state.scale.std + state.scale.mean
 
     def without(self, atoms: Sequence[_Kept], residues: Sequence[_Kept]) -> Float64[np.ndarray, " draws"]:
         """The members' mean value for each of these: which atoms are kept, or which residues, the other side whole."""
         found = np.zeros((len(self.members), len(atoms) + len(residues)))
         with torch.no_grad():
-            for member, (network, drug, target) in enumerate(self.members):
-                whole = [reading.encode([piece.whole for piece in reading.pieces]) for reading in (drug, target)]
-                for place, kept in enumerate(atoms):
-                    found[member, place] = float(self.score(network, _faded(drug, kept), whole[1]))
-                for place, kept in enumerate(residues, start=len(atoms)):
-                    found[member, place] = float(self.score(network, whole[0], _faded(target, kept)))
+            for values, (network, *readings) in zip(found, self.members, strict=True):
+                whole = [reading.encode([piece.whole[None] for piece in reading.pieces]) for reading in readings]
+                place = 0
+                for side, draws in enumerate((atoms, residues)):
+                    for start in range(0, len(draws), _AT_ONCE):
+                        kept = np.stack(draws[start : start + _AT_ONCE])
+                        faded = readings[side].encode([piece.faded(kept) for piece in readings[side].pieces])
+                        other = whole[1 - side].expand(len(kept), -1)
+                        both = (faded, other) if side == 0 else (other, faded)
+                        values[place : place + len(kept)] = self.score(network, *both).cpu().numpy()
+                        place += len(kept)
         return np.asarray(found.mean(axis=0))
 
     def explain(self, tolerance: float = 0.002, max_steps: int = 540) -> Explanation:
@@ -125,8 +137,9 @@ class ReadPair:
 
             wholes, bases = [piece.whole for piece in pieces], [piece.base for piece in pieces]
             with torch.no_grad():
-                value += float(score(wholes)) / len(self.members)
-                baseline += float(score(bases)) / len(self.members)
+                both = score([torch.stack([x, b]) for x, b in zip(wholes, bases, strict=True)])
+                value += float(both[0]) / len(self.members)
+                baseline += float(both[1]) / len(self.members)
             shares = integrated_gradients(score, wholes, bases, tolerance, max_steps)
             for place, (piece, share) in enumerate(zip(pieces, shares, strict=True)):
                 if piece.owners is None:
@@ -195,10 +208,6 @@ def explain_pair(
         UnknownIdentifierError: an id that neither training nor the graph knows.
     """
     return read_pair(head, smiles, sequence, drug=drug, target=target, graph=graph).explain(tolerance, max_steps)
-
-
-def _faded(reading: Reading, kept: _Kept) -> Tensor:
-    return reading.encode([p.whole if p.owners is None else p.faded(kept) for p in reading.pieces])
 
 
 def _unseen(features: object, text: str) -> int:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from medgraph.heads.interaction.features import Features, Inputs, JoinedFeatures
 from medgraph.heads.interaction.owners import Owners, owners_of
+from medgraph.heads.interaction.token_features import TokenFeatures
 
 __all__ = ["Piece", "Reading"]
 
@@ -43,11 +44,12 @@ class Piece:
         units = each.reshape(-1) if self.columns else each.sum(dim=1)
         return self.owners.spread(units.detach().double().cpu().numpy())
 
-    def faded(self, kept: Float64[np.ndarray, " n"]) -> Float[Tensor, "u d"]:
-        """The piece when only these atoms or residues are there (1) or not (0)."""
-        assert self.owners is not None
-        units = torch.from_numpy(self.owners.left(kept)).to(self.whole)
-        return self.base + (self.whole - self.base) * (units[None, :] if self.columns else units[:, None])
+    def faded(self, kept: Float64[np.ndarray, "k n"]) -> Float[Tensor, "k u d"]:
+        """The piece, each time only these atoms or residues are there (1) or not (0)."""
+        if self.owners is None:
+            return self.whole.expand(len(kept), *self.whole.shape)
+        units = torch.from_numpy(np.stack([self.owners.left(each) for each in kept])).to(self.whole)
+        return self.base + (self.whole - self.base) * (units[:, None, :] if self.columns else units[:, :, None])
 
 
 @dataclass(eq=False)
@@ -75,12 +77,18 @@ class Reading:
     def __post_init__(self) -> None:
         self.pieces = self._find()
 
-    def encode(self, stand_ins: Sequence[Tensor]) -> Float[Tensor, "1 w"]:
-        """The entity's vector when these stand in for the pieces."""
-        inputs = list(self.inputs)
+    def encode(self, stand_ins: Sequence[Float[Tensor, "k u d"]]) -> Float[Tensor, "k w"]:
+        """The entity's vector, k times, when these stand in for the pieces."""
+        times = len(stand_ins[0]) if stand_ins else 1
+        if times > 1 and not all(
+            isinstance(part, TokenFeatures) or tensor.shape[0] == 1
+            for (part, _), tensor in zip(self.parts, self.inputs, strict=True)
+        ):
+            return torch.cat([self.encode([each[i : i + 1] for each in stand_ins]) for i in range(times)])
+        inputs = [tensor.repeat(times, *[1] * (tensor.ndim - 1)) for tensor in self.inputs]
         for piece, tensor in zip(self.pieces, stand_ins, strict=True):
             if piece.input >= 0:
-                inputs[piece.input] = tensor.reshape(self.inputs[piece.input].shape)
+                inputs[piece.input] = tensor.reshape(inputs[piece.input].shape)
         with _standing_in(self.pieces, stand_ins):
             found: Tensor = self.encoder(*inputs)
         return found
@@ -163,7 +171,7 @@ def _standing_in(pieces: Sequence[Piece], stand_ins: Sequence[Tensor]) -> Iterat
 def _with_vectors(tensor: Tensor) -> Callable[..., Any]:
     def hook(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         stride = getattr(module, "stride", 1)
-        vectors = tensor if stride == 1 else tensor.reshape(-1, stride, tensor.shape[1]).sum(dim=1)
+        vectors = tensor.reshape(-1, stride, tensor.shape[-1]).sum(dim=1)
         return args, {**kwargs, "vectors": vectors}
 
     return hook

@@ -70,9 +70,11 @@ def test_it_is_captums(head: InteractionHead, binders: tuple[list[str], list[str
 def test_exact_where_it_can_be_by_hand() -> None:
     """f = x y: the path from 0 shares it half and half; what a tensor does not touch has none."""
     x, y, z = torch.tensor([[3.0]]), torch.tensor([[2.0]]), torch.ones(2, 2)
-    shares = integrated_gradients(lambda t: (t[0] * t[1]).sum(), [x, y, z], [torch.zeros_like(t) for t in (x, y, z)])
+    shares = integrated_gradients(
+        lambda t: (t[0] * t[1]).sum((1, 2)), [x, y, z], [torch.zeros_like(t) for t in (x, y, z)]
+    )
     assert [float(share.sum()) for share in shares] == pytest.approx([3.0, 3.0, 0.0])
-    kink = integrated_gradients(lambda t: torch.relu(t[0] - 0.7).sum(), [torch.ones(1, 1)], [torch.zeros(1, 1)])
+    kink = integrated_gradients(lambda t: torch.relu(t[0] - 0.7).sum((1, 2)), [torch.ones(1, 1)], [torch.zeros(1, 1)])
     assert float(kink[0]) == pytest.approx(0.3, abs=0.002)
 
 
@@ -165,7 +167,7 @@ def test_one_pair_has_an_interval_over_draws(head: InteractionHead, binders: tup
 def test_refuses(head: InteractionHead, binders: tuple[list[str], list[str]]) -> None:
     smiles, sequence = binders[0][0], binders[1][0]
     with pytest.raises(SchemaError, match="share=1"):
-        explain_interaction(head, smiles, sequence, share=1)
+        explain_interaction(head, smiles, sequence, share=1.0)
     with pytest.raises(SchemaError, match="one or equally many"):
         explain_interaction(head, [smiles] * 2, [sequence] * 3)
     with pytest.raises(SchemaError, match="one or equally many"):
