@@ -12,6 +12,8 @@ from medgraph.data.prediction_times import AtDates
 from medgraph.data.schema import EdgeType
 from medgraph.data.tasks import CodeWithin
 from medgraph.embeddings.embedding import Embedding
+from medgraph.heads.interaction.deepdta import DeepDTA
+from medgraph.heads.interaction.losses import Censored
 from medgraph.heads.repurposing.predictor import LinkPredictor
 from medgraph.heads.risk.cnn import Deepr
 
@@ -57,3 +59,14 @@ def test_a_risk_head_of_version_1_loads() -> None:
     found = head.predict_proba(Cohort.of(table).with_tasks(out=out))  # the task is found by its name
     np.testing.assert_allclose(found.probability, [0.967436, 0.000801, 0.967436], atol=1e-5)
     assert found.unseen == 1
+
+
+def test_an_interaction_head_of_version_1_loads() -> None:
+    head = DeepDTA.load(HERE / "interaction_head_v1")
+    assert (head.filters, head.max_sequence, head.loss) == ((4, 4), 50, Censored())
+    found = head.predict(smiles=["NCCc1ccccc1", "CCc1ccc(N)cc1"], sequences="MKWKWKACDEF", level=0.5)
+    np.testing.assert_allclose(found.value, [5.940340, 5.939364], atol=1e-5)
+    assert found.low is not None
+    np.testing.assert_allclose(found.low, [5.385280, 5.384497], atol=1e-5)
+    assert found.drug_seen.tolist() == [False, True]
+    assert found.unit == "pKd"

@@ -274,7 +274,8 @@ def _card(kind: str, parameters: Mapping[str, Any], state: Fitted) -> str:
     if state.conformal is not None:
         q = state.conformal.quantile(0.9)
         units = "predicted standard deviations" if state.conformal.normalised else state.unit
-        intervals = f"split conformal on {len(state.conformal):,} valid pairs; 90 %: ± {q:.3f} {units}"
+        width = f"± {q:.3f} {units}" if np.isfinite(q) else "unbounded, for these are too few"
+        intervals = f"split conformal on {len(state.conformal):,} valid pairs; 90 %: {width}"
     limit = "" if state.limit is None else f" Recorded values at {state.limit} mean: at most this."
     return f"""# {kind}: {state.unit}
 
