@@ -13,6 +13,7 @@ import pytest
 
 from medgraph.data.affinities import Affinities
 from medgraph.data.affinity_duplicates import Duplicates
+from medgraph.data.tokens import SMILES_TOKENS
 from medgraph.errors import LoaderError, MalformedInputError, SchemaError
 from medgraph.loaders import affinity_table, davis, human_dti, kiba
 
@@ -155,6 +156,13 @@ class TestPublishedData:
             contradicting += bool(twin != row and (scores[row] != scores[twin])[both].any())
         assert len(given) - len(first) == 43
         assert contradicting > 30
+
+    @pytest.mark.parametrize(("name", "length", "cut"), [("davis", 85, 3), ("kiba", 100, 57)])
+    def test_deepdta_would_cut_these(self, shared_data: Path, name: str, length: int, cut: int) -> None:
+        with gzip.open(shared_data / "dta" / name / "ligands_can.txt.gz", "rt") as file:
+            given = list(json.load(file).values())
+        assert SMILES_TOKENS.encode(given, length).cut == cut
+        assert SMILES_TOKENS.encode(given).unknown == 0
 
     def test_human(self, shared_data: Path) -> None:
         pairs = human_dti.load(shared_data / "dti" / "human")
