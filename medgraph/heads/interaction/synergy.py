@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,8 +176,7 @@ class DeepSynergy:
             train, valid,
         )  # fmt: skip
         found, _ = state.answer(valid)  # the spread of members says little of how far off they are: not normalised
-        object.__setattr__(state, "conformal", Conformal.fitted(valid.value, found))
-        self._state = state
+        self._state = replace(state, conformal=Conformal.fitted(valid.value, found))
         return self
 
     @property

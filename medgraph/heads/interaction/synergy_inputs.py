@@ -15,6 +15,7 @@ from jaxtyping import Float32, Float64, Int64
 from medgraph.artefact import Artefact
 from medgraph.data.molecules import morgan, tanimoto
 from medgraph.data.synergies import Synergies
+from medgraph.errors import SchemaError
 from medgraph.heads.interaction.synergy_network import SynergyBatch
 
 __all__ = ["SynergyInputs", "SynergyTensors", "blocks_of_pairs"]
@@ -52,7 +53,11 @@ class SynergyInputs:
 
     @classmethod
     def of(cls, train: Synergies, radius: int, bits: int, similarity: bool = False) -> SynergyInputs:
-        """Fitted on what training has, and on nothing else."""
+        """Fitted on what training has, and on nothing else.
+
+        Raises:
+            SchemaError: features of cell lines that no cell line of train has.
+        """
         there = np.union1d(train.first, train.second)
         structures = train.smiles
         smiles = [structures[row] for row in there.tolist()]
@@ -64,6 +69,8 @@ class SynergyInputs:
         if train.features is not None:
             values = train.features[cells]
             known = values[~np.isnan(values).any(axis=1)]
+            if not len(known):
+                raise SchemaError(f"Cell lines have features, but none of the {cells.size} of train has all of them.")
             mean, deviation = known.mean(axis=0), known.std(axis=0)
             deviation = np.where(deviation > 1e-12 * np.maximum(1, np.abs(mean)), deviation, 1.0)
         return cls(
