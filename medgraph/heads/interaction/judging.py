@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -69,8 +70,8 @@ def judge(
     Args:
         head: whatever has `scores`.
         test: pairs with what was measured.
-        baselines: None: the default ones; fitted here on train, unless they are already.
-        train: what the head learnt from; without it no baseline is fitted, and nothing is known to be new.
+        baselines: None: the default ones. Those that are not fitted are, as copies, on train.
+        train: what the head learnt from; without it no baseline can be fitted, and nothing is known to be new.
         n_bootstrap: how many samples the 95 % intervals rest on.
         valid: what baselines choose on; None: a tenth of train.
         active: pairs above this are actives; None: above the limit of measurement, or what DeepDTA takes for the unit.
@@ -83,16 +84,16 @@ def judge(
     """
     if not len(test):
         raise SchemaError("No pairs: there is nothing to judge.")
-    if train is None and (missing := [one.name for one in baselines or () if not one.is_fitted]):
-        raise SchemaError(f"{missing[0]} is not fitted: pass train=, or fit it first.")
+    if train is None and (baselines is None or not all(one.is_fitted for one in baselines)):
+        raise SchemaError("Baselines learn from the head's training pairs: pass train=, fitted ones, or baselines=().")
     if train is not None and (train.unit, train.kind) != (test.unit, test.kind):
         raise SchemaError(f"Test is in {test.unit!r} ({test.kind}), train in {train.unit!r} ({train.kind}).")
     drug_seen, target_seen = _seen(test, train)
-    if baselines is None:
-        baselines = () if train is None else default_baselines(train)
+    if baselines is None and train is not None:
+        baselines = default_baselines(train)
     scores = {_name(head): np.asarray(head.scores(test), dtype=np.float64)}
-    for one in baselines:
-        fitted = one if one.is_fitted or train is None else one.fit(train, valid)
+    for one in baselines or ():
+        fitted = one if one.is_fitted or train is None else replace(one).fit(train, valid)
         scores[one.name if one.name not in scores else f"{one.name} ({len(scores)})"] = fitted.scores(test)
     return report_of(test, scores, drug_seen, target_seen, n_bootstrap, active, resample, seed)
 

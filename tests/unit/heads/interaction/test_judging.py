@@ -139,7 +139,9 @@ def test_binary_pairs_are_ranked() -> None:
 def test_baselines_that_are_fitted_are_left_as_they_are(split: AffinitySplit) -> None:
     model = PairMeans(shrink=30.0).fit(split.train)
     before = model.predict(split.test)
-    report = judge(Noisy(0.3), split.test, (model, PairMeans(shrink=30.0)), split.train, 5)
+    fresh = PairMeans(shrink=30.0)
+    report = judge(Noisy(0.3), split.test, (model, fresh), split.train, 5)
+    assert not fresh.is_fitted  # a copy was
     np.testing.assert_array_equal(model.predict(split.test), before)
     figures = report.parts[0].estimates
     assert figures["drug and target means"] == figures["drug and target means (2)"]
@@ -150,8 +152,9 @@ def test_faults(split: AffinitySplit) -> None:
         judge(Noisy(0.3), split.train, (), split.train, 5)
     with pytest.raises(SchemaError, match="nothing to judge"):
         judge(Noisy(0.3), split.test.take(np.array([], dtype=np.int64)), (), n_bootstrap=5)
-    with pytest.raises(SchemaError, match="drug and target means is not fitted: pass train="):
-        judge(Noisy(0.3), split.test, (PairMeans(),), n_bootstrap=5)
+    for baselines in ((PairMeans(),), None):
+        with pytest.raises(SchemaError, match="learn from the head's training pairs: pass train="):
+            judge(Noisy(0.3), split.test, baselines, n_bootstrap=5)
     with pytest.raises(SchemaError, match="Test is in 'pKd'"):
         judge(Noisy(0.3), split.test, (), replace(split.train, unit="pKi"), 5)
 
