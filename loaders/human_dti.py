@@ -1,8 +1,7 @@
 """Human: drug-target pairs that bind, and as many reliable ones that do not.
 
 Liu et al. (2015), Improving compound-protein interaction prediction by building up highly credible negative samples,
-doi:10.1093/bioinformatics/btv256; in the files train, val and test of DrugBAN (Bai et al. 2023,
-doi:10.1038/s42256-022-00605-1).
+doi:10.1093/bioinformatics/btv256; parted 7:1:2 as by DrugBAN (Bai et al. 2023, doi:10.1038/s42256-022-00605-1).
 """
 
 from __future__ import annotations
@@ -44,8 +43,8 @@ def load(path: Path | None = None, standardiser: Standardiser | None = None) -> 
     """
     if path is None or not path.is_dir():
         raise LoaderError(
-            "Loader 'human_dti' needs path=, the folder of train.csv, val.csv and test.csv "
-            "(github.com/peizhenbai/DrugBAN, datasets/human)."
+            "Loader 'human_dti' needs path=, the folder of train.csv, val.csv and test.csv with the columns SMILES, "
+            "Protein and Y, such as the Human set of github.com/peizhenbai/DrugBAN."
         )
     tables: list[TextTable] = []
     starts: list[int] = []

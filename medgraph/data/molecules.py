@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Standardised", "Standardiser", "inchikey", "morgan", "scaffold", "tanimoto"]
 
-NOT_ORGANIC = "structures without carbon"
 UNREADABLE, MIXTURE, DUMMY, EMPTY = (
     "SMILES that RDKit cannot read",
     "mixtures of molecules",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float64, Int64
 
-from medgraph.data.molecules import NOT_ORGANIC, Standardiser
+from medgraph.data.molecules import Standardiser
 from medgraph.errors import SchemaError
 
 __all__ = ["TableOfSynergies", "read_table", "standard_structures"]
@@ -106,12 +106,7 @@ def read_table(
 def standard_structures(smiles: Sequence[str], standardiser: Standardiser) -> list[tuple[str | None, str | None]]:
     """Structure and problem of each; what has no carbon (arsenic trioxide, cisplatin) is a drug too, and kept whole."""
     found = standardiser.table(smiles)
-    whole = replace(standardiser, salts="keep")
-    again = [whole.structure(text) if kind == NOT_ORGANIC else None
-             for text, kind in zip(smiles, found.kind, strict=True)]  # fmt: skip
-    rows = zip(found.canonical, found.problem, again, strict=True)
-    return [(canonical, problem) if other is None else (other.canonical, other.problem)
-            for canonical, problem, other in rows]  # fmt: skip
+    return list(zip(found.canonical, found.problem, strict=True))
 
 
 def _structures(columns: Mapping[str, Sequence[Any]]) -> dict[str, str]:
