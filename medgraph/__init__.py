@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from medgraph.evaluation.splits import EdgeSplit, split_edges
     from medgraph.evaluation.summary import combine
     from medgraph.explain.attribution import explain_risk
+    from medgraph.explain.interaction import explain_interaction
     from medgraph.explain.paths import explain_paths
+    from medgraph.explore.binding import binding
     from medgraph.explore.maps import map_embedding
     from medgraph.explore.neighbourhood import neighbourhood
     from medgraph.explore.timeline import timeline
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from medgraph.heads.interaction.lstm import PairLSTM
     from medgraph.heads.interaction.means import PairMeans
     from medgraph.heads.interaction.neighbours import PairNeighbours
+    from medgraph.heads.interaction.screen import screen
     from medgraph.heads.interaction.synergy import DeepSynergy
     from medgraph.heads.repurposing.baselines import DegreePrior, NearestNeighbour
     from medgraph.heads.repurposing.kernels import SharedNeighbours
@@ -117,10 +120,12 @@ _HOME = {
     "VisitLSTM": "medgraph.heads.risk.lstm",
     "VisitSequences": "medgraph.embeddings.visits",
     "back_off": "medgraph.embeddings.back_off",
+    "binding": "medgraph.explore.binding",
     "cohort_leaks": "medgraph.evaluation.cohort_leaks",
     "combine": "medgraph.evaluation.summary",
     "crosswalk": "medgraph.data.crosswalk",
     "evaluate_links": "medgraph.evaluation.protocol",
+    "explain_interaction": "medgraph.explain.interaction",
     "explain_paths": "medgraph.explain.paths",
     "explain_risk": "medgraph.explain.attribution",
     "link_loader": "medgraph.stores.remote",
@@ -131,6 +136,7 @@ _HOME = {
     "neighbourhood": "medgraph.explore.neighbourhood",
     "open_store": "medgraph.stores",
     "remote_backend": "medgraph.stores.remote",
+    "screen": "medgraph.heads.interaction.screen",
     "split_edges": "medgraph.evaluation.splits",
     "timeline": "medgraph.explore.timeline",
 }
@@ -188,10 +194,12 @@ __all__ = [
     "VisitLSTM",
     "VisitSequences",
     "back_off",
+    "binding",
     "cohort_leaks",
     "combine",
     "crosswalk",
     "evaluate_links",
+    "explain_interaction",
     "explain_paths",
     "explain_risk",
     "link_loader",
@@ -202,6 +210,7 @@ __all__ = [
     "neighbourhood",
     "open_store",
     "remote_backend",
+    "screen",
     "split_edges",
     "timeline",
 ]

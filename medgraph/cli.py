@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from rich.markup import escape
 
-from medgraph import cli_export, cli_neo4j, cli_risk, console
+from medgraph import cli_export, cli_interact, cli_neo4j, cli_risk, console
 from medgraph.errors import MedgraphError, SchemaError
 
 __all__ = ["app", "main"]
@@ -22,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_export.app)
+app.add_typer(cli_interact.app)
 app.add_typer(cli_neo4j.app)
 app.add_typer(cli_risk.app)
 

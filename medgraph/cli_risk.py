@@ -139,7 +139,7 @@ def predict(
     found = model.predict_proba(_part(people, part), task)
     frame = found.to_pandas()
     if to is not None:
-        _write(frame, to)
+        console.write_frame(frame, to)
     columns = list(frame.columns)[2:]
     rows = [
         {"output": name, "mean": round(float(frame[name].mean()), 4)}
@@ -296,14 +296,3 @@ def _task(
     if survival:
         return TimeToEvent({"outcome": tuple(outcome)}, at, horizon_days=within)
     return CodeWithin(tuple(outcome), within, at)
-
-
-def _write(frame: Any, path: Path) -> None:
-    """The rows, whole or not at all."""
-    from medgraph.artefact import atomic_file
-
-    with atomic_file(path) as temporary:
-        if path.suffix == ".csv":
-            frame.to_csv(temporary, index=False)
-        else:
-            frame.to_parquet(temporary, index=False)

@@ -20,6 +20,8 @@ from rich.table import Table
 from medgraph.errors import LoaderError, SchemaError, nearest
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from medgraph.data.graph import KnowledgeGraph
     from medgraph.data.schema import EdgeType
     from medgraph.heads.repurposing.predictor import LinkPredictor
@@ -36,6 +38,7 @@ __all__ = [
     "settings",
     "show",
     "table",
+    "write_frame",
 ]
 
 out = Console(width=None if sys.stdout.isatty() else 140)  # a file or a pipe has no width of its own
@@ -96,6 +99,17 @@ def busy(text: str, quiet: bool = False) -> Iterator[None]:
             yield
 
 
+def write_frame(frame: pd.DataFrame, path: Path) -> None:
+    """The rows as .csv or else .parquet, whole or not at all."""
+    from medgraph.artefact import atomic_file
+
+    with atomic_file(path) as temporary:
+        if path.suffix == ".csv":
+            frame.to_csv(temporary, index=False)
+        else:
+            frame.to_parquet(temporary, index=False)
+
+
 # Reading -------------------------------------------------------------------------------------------------------------
 
 
@@ -152,10 +166,12 @@ def encoder(name: str, texts: Sequence[str] = (), **common: Any) -> Any:
 
 
 def settings(cls: type[Any], texts: Sequence[str]) -> dict[str, Any]:
-    """name=value texts as keyword arguments of a dataclass; fields that hold one plain value only."""
-    types = {f.name: str(f.type) for f in fields(cls) if f.init and str(f.type) in {"int", "float", "str", "bool"}}
-    types = {name: kind for name, kind in types.items() if name not in {"seed", "device"}}  # options of their own
+    """name=value texts as keyword arguments of a dataclass; fields that hold plain values only, several as 64,32."""
     readers: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str, "bool": _true_or_false}
+    readers |= {f"{kind} | None": _or_none(reader) for kind, reader in readers.items()}
+    readers |= dict.fromkeys(("tuple[int, ...]", "Sequence[int]"), _whole_numbers)
+    types = {f.name: str(f.type) for f in fields(cls) if f.init and str(f.type) in readers}
+    types = {name: kind for name, kind in types.items() if name not in {"seed", "device"}}  # options of their own
     values: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -176,6 +192,14 @@ def _true_or_false(text: str) -> bool:
     if text.lower() not in {"true", "false"}:
         raise ValueError(text)
     return text.lower() == "true"
+
+
+def _or_none(reader: Callable[[str], Any]) -> Callable[[str], Any]:
+    return lambda text: None if text.lower() == "none" else reader(text)
+
+
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
 
 
 def parameters(texts: Sequence[str]) -> dict[str, Any]:

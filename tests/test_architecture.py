@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = [
     "cli",
     "cli_export",
+    "cli_interact",
     "cli_neo4j",
     "cli_risk",
     "console",
