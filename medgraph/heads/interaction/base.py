@@ -259,7 +259,7 @@ class InteractionHead(ABC):
             target: (n,) rows of targets.
             level: share of the intervals that shall hold the measured value.
         """
-        return answer_pairs(self._fitted(), drugs, targets, drug, target, level, 64 * self.predict_batch)
+        return answer_pairs(self._fitted(), drugs, targets, drug, target, level, 8 * self.predict_batch)
 
     def evaluate(
         self,

@@ -21,12 +21,16 @@ class DeepDTA(InteractionHead):
     """Letters of the SMILES and of the sequence, three convolutions over each, the largest answers, three dense layers.
 
     As published: vectors of 128, 32-64-96 filters, dense layers of 1024, 1024 and 512 with dropout .1 after the first
-    two, Adam with .001, batches of 256. The windows were tuned in the paper (4, 6, 8 for SMILES; 4, 8, 12 for
-    sequences); the defaults are those of its repository's Davis run. Where we differ: texts are not cut (the paper cuts
-    at 85 and 1200 letters for Davis, 100 and 1000 for KIBA: give the lengths to have it so, and the notes count what
-    was cut); the maximum is over windows within the text, so that padding cannot change an answer, where the paper
-    lets filters read the padding as a letter; values are standardised; batches are blocks of few targets; the epoch
-    best on valid is kept.
+    two, Adam with .001, batches of 256. Where we differ:
+
+    - Windows. The authors' code tunes one length for all three convolutions, from 4, 6, 8 for SMILES and 4, 8, 12 for
+      sequences: (8, 8, 8) and (12, 12, 12) are such. The defaults grow from layer to layer, as in DeepPurpose (Huang et
+      al. 2020).
+    - Lengths. Texts are not cut. The paper cuts at 85 and 1200 letters for Davis, at 100 and 1000 for KIBA, which cuts
+      61 and 44 proteins: give these to have it so; the notes count what was cut.
+    - Padding. The maximum is over windows within the text, so that padding cannot change an answer; the paper's
+      filters read padding as one more letter.
+    - Values are standardised; batches are blocks of few targets; the epoch best on valid is kept.
 
     Args:
         filters: of the three convolutions, of drugs and of targets alike.
