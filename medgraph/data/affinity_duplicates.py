@@ -66,33 +66,49 @@ class Duplicates:
         binary: bool,
     ) -> tuple[Merged, int | None]:
         """One value for each number in `pair`; and, where the rule is "refuse", a row that disagrees, if any does."""
-        _, first, group, size = np.unique(pair, return_index=True, return_inverse=True, return_counts=True)
+        _, first, group = np.unique(pair, return_index=True, return_inverse=True)
         if first.size == pair.size:
             return Merged(np.arange(pair.size), value, at_most, 0, 0, 0), None
-        merged, bound = value[first].copy(), at_most[first].copy()
-        order = np.argsort(group, kind="stable")
-        ends = np.cumsum(size)
+        bound = np.bincount(group, ~at_most, first.size) == 0
+        counts = np.flatnonzero(~at_most | bound[group])  # the rows that have a say
+        counts = counts[np.lexsort((value[counts], group[counts]))]
+        start = np.searchsorted(group[counts], np.arange(first.size))
+        n = np.diff(np.append(start, counts.size))
+        low, high = value[counts[start]], value[counts[start + n - 1]]
+        merged = self._one(group, value, counts, start, n).clip(low, high)
+        apart = ~bound & (high - low > (0 if binary else self.agree))
         keep = np.ones(first.size, dtype=bool)
-        disagreeing, worst = 0, None
-        for g in np.flatnonzero(size > 1).tolist():
-            rows = order[ends[g] - size[g] : ends[g]]
-            values, bounds = value[rows], at_most[rows]
-            bound[g] = bounds.all()
-            exact = values if bound[g] else values[~bounds]
-            apart = not bound[g] and np.ptp(exact) > (0 if binary else self.agree)
-            if apart:
-                disagreeing += 1
-                worst = int(rows[1]) if worst is None else worst
-            if binary:
-                share = exact.mean() if self.rule != "first" else exact[0]
-                merged[g], keep[g] = float(share > 0.5), share != 0.5
-            elif bound[g]:
-                merged[g] = values.min()
-            else:
-                merged[g] = {"first": exact[0], "median": np.median(exact)}.get(self.rule, exact.mean())
+        if binary:
+            keep = (merged != 0.5) | bound
+            merged = (merged > 0.5).astype(np.float64)
+        merged = np.where(bound, low, merged)
+        again = np.flatnonzero(apart[group] & ~at_most & (np.arange(pair.size) != first[group]))
         chosen = np.flatnonzero(keep)
         chosen = chosen[np.argsort(first[chosen])]
         found = Merged(
-            first[chosen], merged[chosen], bound[chosen], pair.size - first.size, disagreeing, int((~keep).sum())
+            first[chosen],
+            merged[chosen],
+            bound[chosen],
+            pair.size - first.size,
+            int(apart.sum()),
+            int((~keep).sum()),
         )
-        return found, worst if self.rule == "refuse" else None
+        return found, int(again[0]) if self.rule == "refuse" and again.size else None
+
+    def _one(
+        self,
+        group: Int64[np.ndarray, " n"],
+        value: Float64[np.ndarray, " n"],
+        counts: Int64[np.ndarray, " k"],
+        start: Int64[np.ndarray, " m"],
+        n: Int64[np.ndarray, " m"],
+    ) -> Float64[np.ndarray, " m"]:
+        """One value for each group; its rows stand in `counts` from `start` on, `n` of them, by value."""
+        result: Float64[np.ndarray, " m"]
+        if self.rule == "first":
+            result = value[np.minimum.reduceat(counts, start)]
+        elif self.rule == "median":
+            result = (value[counts[start + (n - 1) // 2]] + value[counts[start + n // 2]]) / 2
+        else:
+            result = np.bincount(group[counts], value[counts], start.size) / n
+        return result

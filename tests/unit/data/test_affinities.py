@@ -190,6 +190,21 @@ class TestDuplicates:
         np.testing.assert_allclose(found.value, expected.to_numpy(), atol=1e-12)
         assert found.repeats == len(rows) - len(expected)
 
+    @settings(max_examples=60, deadline=None)
+    @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.booleans()), min_size=1, max_size=25))
+    def test_bounds_against_a_plain_loop(self, rows: list[tuple[int, int, bool]]) -> None:
+        pair, value, at_most = (np.array(column) for column in zip(*rows, strict=True))
+        found, _ = Duplicates("mean", agree=1).merge(pair, value.astype(float), at_most, False)
+        disagreeing = 0
+        for place, row in enumerate(found.first):
+            mine = pair == pair[row]
+            exact = value[mine & ~at_most]
+            disagreeing += bool(exact.size and np.ptp(exact) > 1)
+            assert found.at_most[place] == (exact.size == 0)
+            assert found.value[place] == pytest.approx(exact.mean() if exact.size else value[mine].min())
+        assert found.disagreeing == disagreeing
+        assert sorted(found.first.tolist()) == found.first.tolist()
+
     def test_bad_rules(self) -> None:
         with pytest.raises(SchemaError, match="rule is"):
             Duplicates("last")  # type: ignore[arg-type]
