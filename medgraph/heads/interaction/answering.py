@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -14,7 +15,8 @@ from medgraph.heads.interaction.interactions import Interactions
 __all__ = ["EncodedEntities", "answer_pairs", "encode_entities"]
 
 
-class EncodedEntities(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class EncodedEntities:
     """Drugs or targets that have been through their encoder, to be paired as often as is wanted.
 
     Args:
@@ -27,7 +29,7 @@ class EncodedEntities(NamedTuple):
     vectors: Vectors
     seen: Bool[np.ndarray, " m"]
 
-    def __len__(self) -> int:  # not the number of fields
+    def __len__(self) -> int:
         return len(self.entities)
 
 
