@@ -30,7 +30,7 @@ HEADS = {
     "RETAIN": {"alpha_size": 8, "beta_size": 8},
     "GRUD": {"hidden_size": 8, "variables": 3, "visit": "visit"},
     "DeepPatient": {"hidden_size": 16, "layers": 2, "pretrain_epochs": 10, "pretrain_rate": 0.03, "learning_rate": 0.1},
-    "DynamicDeepHit": {"hidden_size": 8, "variables": 3},
+    "DynamicDeepHit": {"hidden_size": 8, "variables": 3, "members": 2},
 }
 SMALL = {"vector_size": 8, "batch_size": 32, "epochs": 8, "learning_rate": 0.02, "dropout": 0.0, "bins": 4}
 DAY = 86_400_000_000

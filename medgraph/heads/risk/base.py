@@ -143,6 +143,9 @@ class RiskHead(ABC):
     def _pretrain(self, network: nn.Module, train: Dataset, progress: bool) -> None:  # noqa: B027 (a hook)
         """Learn from the training samples before their labels are looked at; nothing by default."""
 
+    def _start(self, network: nn.Module, target: Target, train: Dataset) -> None:  # noqa: B027 (a hook)
+        """Let the last layer start from what is plain in the training samples; nothing by default."""
+
     def _contributions(self, network: nn.Module, batch: Batch, output: int) -> Tensor:
         """How much each event adds to an output (t,): integrated gradients by default."""
         from medgraph.heads.risk.attribution import integrated_gradients

@@ -51,6 +51,7 @@ def fit_head(
         codes, matched = code_vectors(head, vocabulary, cohort)
         network = head._network(codes, Person(len(vocabulary)), target.outputs).to(device)
         head._pretrain(network, train, progress)
+        head._start(network, target, train)
     settings = {**head._parameters(), "codes": len(vocabulary), "cohort": cohort.fingerprint, **target.to_dict()}
     if head.embedding is not None:
         settings["embedding"] = hashlib.sha256(head.embedding.vectors.tobytes()).hexdigest()

@@ -13,9 +13,11 @@ from medgraph.heads.risk.batching import Dataset
 from medgraph.heads.risk.code_vectors import CodeVectors
 from medgraph.heads.risk.tensors import Batch
 
-__all__ = ["Measurements", "Series", "presence"]
+__all__ = ["Measurements", "Outline", "Series", "presence"]
 
 _FARTHEST = 10.0  # standard deviations
+_TREND_PRIOR = 1.0  # squared mean gaps that a trend is held towards 0 with
+_KNOTS = (-1.5, -0.75, 0.0, 0.75, 1.5)  # standard deviations; never anyone's own value
 
 
 class Series(NamedTuple):
@@ -112,6 +114,40 @@ class Measurements(nn.Module):
         ends = torch.ones_like(key, dtype=torch.bool)
         ends[:-1] = key[1:] != key[:-1]
         return rows[order[ends]]
+
+
+class Outline(nn.Module):
+    """What a series comes to at the prediction time: its last values, means, trends, and which were ever measured.
+
+    A trend is the slope of a least-squares line, held towards 0. Two more numbers tell the time since the last and the
+    first visit.
+
+    Args:
+        variables: columns of the series.
+        bent: let each last value also come as max(0, value - knot) at five knots, so that a linear layer on them is a
+            piecewise linear function.
+    """
+
+    def __init__(self, variables: int, bent: bool) -> None:
+        super().__init__()
+        self.bent = bent
+        self.size = variables * (4 + (len(_KNOTS) if bent else 0)) + 2
+
+    def forward(self, series: Series) -> Float[Tensor, "n f"]:
+        """One row a sample."""
+        last, new = series.last[:, -1], series.new  # padded visits repeat what was there
+        count = new.sum(dim=1)
+        weight = new / count.clamp(min=1)[:, None]
+        since = torch.cumsum(series.gap, dim=1)[:, :, None]
+        mean, middle = (weight * series.last).sum(dim=1), (weight * since).sum(dim=1)
+        away = new * (since - middle[:, None])
+        trend = (away * (series.last - mean[:, None])).sum(dim=1) / ((away * away).sum(dim=1) + _TREND_PRIOR)
+        seen = count.clamp(max=1)
+        parts = [last, mean, trend, seen]
+        if self.bent:
+            parts += [torch.relu(last - knot) * seen for knot in _KNOTS]
+        wait = torch.stack([series.wait, series.wait + series.gap.sum(dim=1)], dim=1)
+        return torch.cat([*parts, torch.log1p(wait)], dim=1)
 
 
 def presence(codes: CodeVectors, batch: Batch, vectors: Float[Tensor, "t d"] | None) -> Float[Tensor, " t"]:

@@ -17,8 +17,9 @@ from medgraph.heads.risk.base import RiskHead
 from medgraph.heads.risk.batching import Dataset
 from medgraph.heads.risk.code_vectors import CodeVectors
 from medgraph.heads.risk.lstm import DecayGRU
-from medgraph.heads.risk.measurements import Measurements, Series, presence
+from medgraph.heads.risk.measurements import Measurements, Outline, Series, presence
 from medgraph.heads.risk.person import Person
+from medgraph.heads.risk.readout import Members, Readout, check_parts, gathered, start_linear
 from medgraph.heads.risk.targets import HazardTarget, Target
 from medgraph.heads.risk.tensors import Batch
 
@@ -49,6 +50,13 @@ class JointTarget(Target):
             widest = int(np.argmax(np.diff(edges)))
             edges.insert(widest + 1, (edges[widest] + edges[widest + 1]) / 2)
         return cls("survival", names, tuple(edges[1:]))
+
+    def base(self, labels: np.ndarray) -> Float[Tensor, " k"]:
+        """Log P of each event and bin, and of none of them, from everyone's hazards."""
+        hazards = HazardTarget(self.kind, self.names, self.edges)
+        incidence = hazards.incidence(hazards.base(labels)[None])[0]
+        each = torch.diff(incidence, dim=1, prepend=incidence.new_zeros((len(self.names), 1)))
+        return torch.cat([each.flatten(), 1 - incidence[:, -1].sum()[None]]).log()
 
     @property
     def outputs(self) -> int:
@@ -116,6 +124,7 @@ class Longitudinal(nn.Module):
         codes: their vectors.
         person: age and static codes.
         measurements: numeric values.
+        outline: what they come to, for the events' networks; None for the paper's own.
         events: kinds of event.
         bins: of time.
         hidden: numbers in a state, and in the events' layers.
@@ -127,6 +136,7 @@ class Longitudinal(nn.Module):
         codes: CodeVectors,
         person: Person,
         measurements: Measurements,
+        outline: Outline | None,
         events: int,
         bins: int,
         hidden: int,
@@ -140,12 +150,12 @@ class Longitudinal(nn.Module):
         self.next_codes = nn.Linear(hidden, codes.slots.shape[0])
         self.next_values = nn.Linear(hidden, measurements.variables)
         self.dropout = nn.Dropout(dropout)
-        shared = hidden + seen + 1 + person.size
+        self.outline = outline
+        plain = person.size + seen + 1 + (0 if outline is None else outline.size)
         self.events = nn.ModuleList(
-            nn.Sequential(nn.Linear(shared, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, bins))
-            for _ in range(events)
+            Readout(plain, hidden, hidden, bins, dropout, linear=outline is not None) for _ in range(events)
         )
-        self.none = nn.Linear(shared, 1)
+        self.none = Readout(plain, hidden, 0, 1, dropout)
 
     def forward(self, batch: Batch, vectors: Float[Tensor, "t d"] | None = None) -> Float[Tensor, "n k"]:
         """Logits."""
@@ -155,6 +165,13 @@ class Longitudinal(nn.Module):
         self, batch: Batch, vectors: Float[Tensor, "t d"] | None = None
     ) -> tuple[Float[Tensor, "n k"], Float[Tensor, ""]]:
         """Logits, and how badly each visit was foreseen from the one before: the paper's third loss."""
+        shared, foreseen = self.seen(batch, vectors)
+        return torch.cat([layers(shared) for layers in self.parts], dim=1), foreseen
+
+    def seen(
+        self, batch: Batch, vectors: Float[Tensor, "t d"] | None = None
+    ) -> tuple[Float[Tensor, "n s"], Float[Tensor, ""]]:
+        """What the events' networks share, and the loss of foresight."""
         events = self.codes(batch.codes) if vectors is None else vectors
         series = self.measurements(batch, presence(self.codes, batch, vectors))
         numbers = torch.cat(
@@ -169,9 +186,25 @@ class Longitudinal(nn.Module):
         weights = torch.softmax(energies.masked_fill(~earlier, torch.finfo(energies.dtype).min), dim=1) * earlier
         context = batch.per_sample(states * batch.unpad(weights)[:, None])
         wait = torch.log1p(series.wait)[:, None]
-        shared = self.dropout(torch.cat([context, last, wait, self.person(batch)], dim=1))
-        logits = torch.cat([*(layers(shared) for layers in self.events), self.none(shared)], dim=1)
-        return logits, self._foreseen(batch, states, series) if self.training else logits.new_zeros(())
+        known = [self.person(batch), last, wait] + ([] if self.outline is None else [self.outline(series)])
+        shared = torch.cat([*known, self.dropout(context)], dim=1)
+        return shared, self._foreseen(batch, states, series) if self.training else shared.new_zeros(())
+
+    @property
+    def parts(self) -> list[Readout]:
+        """One an event, and one for none of them."""
+        return [*cast(list[Readout], list(self.events)), self.none]
+
+    def start(self, base: Float[Tensor, " k"]) -> None:
+        """Let everyone have these logits."""
+        sizes = [layers.output.out_features for layers in self.parts]
+        for layers, logits in zip(self.parts, torch.split(base, sizes), strict=True):
+            layers.start(logits)
+
+    def penalty(self, ridge: float, smoothness: float) -> Float[Tensor, ""]:
+        """The sum of `Readout.penalty`; who has a higher risk has the event earlier, so a trend over bins is free."""
+        each = [layers.penalty(layers.output.out_features, ridge, smoothness, 2) for layers in self.parts]
+        return torch.stack(each).sum()
 
     def _foreseen(self, batch: Batch, states: Float[Tensor, "v h"], series: Series) -> Float[Tensor, ""]:
         after = torch.nonzero(batch.visit_place > 0)[:, 0]
@@ -200,9 +233,15 @@ class DynamicDeepHit(RiskHead):
     Args:
         hidden_size: numbers in a state, and in the events' layers.
         variables: numeric codes that are followed, the commonest.
+        outline: let the events' networks also see what the measurements come to (`Outline`), and give each a linear
+            layer beside its hidden one, from which training starts; without it they are the paper's.
+        bent: let the outline's last values bend, see `Outline`.
         ranking: weight of the ranking loss.
         sigma: how fast it falls with the difference of two risks.
         foresight: weight of foreseeing the next visit.
+        ridge: weight of the last layers' squared weights, see `Readout.penalty`.
+        smoothness: how much weights are held to a straight line over the bins of time.
+        members: networks whose logits are averaged; trained together, each with its own start and dropout.
 
     The other arguments are those of `RiskHead`.
     """
@@ -212,15 +251,18 @@ class DynamicDeepHit(RiskHead):
 
     hidden_size: int = 64
     variables: int = 64
+    outline: bool = True
+    bent: bool = True
     ranking: float = 0.1
     sigma: float = 0.1
     foresight: float = 0.1
+    ridge: float = 0.01
+    smoothness: float = 1.0
+    members: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in (("hidden_size", 1), ("variables", 1), ("ranking", 0), ("foresight", 0)):
-            if not getattr(self, name) >= least:
-                raise SchemaError(f"DynamicDeepHit: {name}={getattr(self, name)}; expected at least {least}.")
+        check_parts(self, ("hidden_size", "variables", "members"), ("ranking", "foresight", "ridge", "smoothness"))
         if not self.sigma > 0:
             raise SchemaError(f"DynamicDeepHit: sigma={self.sigma}; expected above 0.")
 
@@ -233,15 +275,43 @@ class DynamicDeepHit(RiskHead):
 
     def _network(self, codes: CodeVectors, person: Person, outputs: int) -> nn.Module:
         measurements = Measurements(codes.slots.shape[0], self.variables)
+        outline = Outline(self.variables, self.bent) if self.outline else None
         events = (outputs - 1) // self.bins
-        return Longitudinal(codes, person, measurements, events, self.bins, self.hidden_size, self.dropout)
+        return Members.of(
+            [
+                Longitudinal(codes, person, measurements, outline, events, self.bins, self.hidden_size, self.dropout)
+                for _ in range(self.members)
+            ]
+        )
 
     def _pretrain(self, network: nn.Module, train: Dataset, progress: bool) -> None:
         del progress
-        cast(Longitudinal, network).measurements.learn(train, self.max_visits)
+        _members(network)[0].measurements.learn(train, self.max_visits)
+
+    def _start(self, network: nn.Module, target: Target, train: Dataset) -> None:
+        first, *others = _members(network)
+
+        def loss(logits: Tensor) -> Tensor:
+            return target.loss(logits, label) + first.penalty(self.ridge, self.smoothness)
+
+        first.start(target.base(train.labels))
+        if self.outline:
+            x, label = gathered(first, lambda batch: first.seen(batch)[0], train, self.max_visits)
+            start_linear(first.parts, x, loss)
+        for other in others:
+            for part, same in zip(other.parts, first.parts, strict=True):
+                part.start_like(same)
 
     def _loss(self, network: nn.Module, target: Target, batch: Batch) -> Tensor:
         assert isinstance(target, JointTarget)
-        logits, foreseen = cast(Longitudinal, network).read(batch)
-        ranked = ranking_loss(target, target.incidence(logits), batch.label, self.sigma)
-        return target.loss(logits, batch.label) + self.ranking * ranked + self.foresight * foreseen
+        losses = []
+        for member in _members(network):
+            logits, foreseen = member.read(batch)
+            ranked = ranking_loss(target, target.incidence(logits), batch.label, self.sigma)
+            loss = target.loss(logits, batch.label) + self.ranking * ranked + self.foresight * foreseen
+            losses.append(loss + member.penalty(self.ridge, self.smoothness))
+        return torch.stack(losses).mean()
+
+
+def _members(network: nn.Module) -> list[Longitudinal]:
+    return cast(list[Longitudinal], Members.within(network))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -17,6 +18,16 @@ from medgraph.data.labels import Kind
 from medgraph.errors import SchemaError
 
 __all__ = ["HazardTarget", "LabelTarget", "Target"]
+
+
+def rounded_up(numbers: Float[np.ndarray, " m"], digits: int) -> tuple[float, ...]:
+    """Numbers above 0 to so many significant digits, never downwards; those that fall together stand once."""
+    result = set()
+    for number in numbers.tolist():
+        places = digits - 1 - math.floor(math.log10(number))
+        near = round(number, places)
+        result.add(near if near >= number else round(near + 10.0**-places, places))
+    return tuple(sorted(result))
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,10 @@ class Target(ABC):
     @abstractmethod
     def log_loss(self, logits: Float[Tensor, "n k"], label: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
         """Minus the log probability of what happened: proper, unweighted; early stopping looks at it."""
+
+    @abstractmethod
+    def base(self, labels: np.ndarray) -> Float[Tensor, " k"]:
+        """The logits that give everyone the risk of these training labels: where training may start."""
 
     def to_dict(self) -> dict[str, Any]:
         """Class and fields."""
@@ -97,6 +112,12 @@ class LabelTarget(Target):
         each = functional.binary_cross_entropy_with_logits(self.log_odds(logits), wanted, reduction="none")
         return each.mean(dim=1)
 
+    def base(self, labels: np.ndarray) -> Float[Tensor, " k"]:
+        """The logits of everyone's rates, half of one added to either class."""
+        columns = labels.reshape(len(labels), -1)
+        positive = torch.as_tensor(columns.sum(axis=0), dtype=torch.float32)
+        return torch.log((positive + 0.5) / (len(columns) - positive + 0.5)) + torch.tensor(self.weights).log()
+
     def log_odds(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
         """Log-odds in the data's own proportions."""
         return logits - logits.new_tensor(self.weights).log()
@@ -117,7 +138,10 @@ class HazardTarget(Target):
 
     @classmethod
     def of(cls, names: tuple[str, ...], labels: np.ndarray, bins: int) -> HazardTarget:
-        """Bins that hold about equally many of the training events; the last ends at the last event.
+        """Bins that hold about equally many of the training events; the last ends with the last event, or soon after.
+
+        Edges are rounded up to two significant digits, to three where bins would fall together: they are saved with the
+        model, and must not tell anyone's own days.
 
         Raises:
             SchemaError: no event at all.
@@ -126,7 +150,19 @@ class HazardTarget(Target):
         if not days.size:
             raise SchemaError("No event happens in the training data, only censoring: nothing can be learnt.")
         edges = np.unique(np.quantile(days, np.arange(1, bins + 1) / bins, method="inverted_cdf"))
-        return cls("survival", names, tuple(float(edge) for edge in edges[edges > 0]))
+        edges = edges[edges > 0]
+        rounded = rounded_up(edges, 2)
+        return cls("survival", names, rounded if len(rounded) == edges.size else rounded_up(edges, 3))
+
+    def base(self, labels: np.ndarray) -> Float[Tensor, " k"]:
+        """The logits of everyone's hazards: events beside those who came through each bin, half of one added to all."""
+        own, event = self._own(torch.as_tensor(labels))
+        bins, kinds = len(self.edges), len(self.names)
+        events = torch.zeros(bins, kinds + 1).index_put(
+            (own[event > 0], event[event > 0]), torch.ones(()), accumulate=True
+        )
+        through = (own[:, None] > torch.arange(bins)).sum(dim=0)
+        return ((events[:, 1:] + 0.5) / (through[:, None] + 0.5)).log().flatten()
 
     @property
     def outputs(self) -> int:
@@ -145,17 +181,22 @@ class HazardTarget(Target):
     def log_loss(self, logits: Float[Tensor, "n k"], label: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
         """-log P(came through the bins before, and had this event in this one)."""
         hazards = self.log_hazards(logits)
+        own, event = self._own(label)
+        bins = len(self.edges)
+        before = torch.arange(bins, device=own.device)[None, :] < own[:, None]
+        through = (hazards[:, :, 0] * before).sum(dim=1)
+        hit = hazards[torch.arange(len(own), device=own.device), own.clamp(max=bins - 1), event]
+        return -(through + torch.where(event > 0, hit, torch.zeros_like(hit)))
+
+    def _own(self, label: Float[Tensor, "n 2"]) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
+        """The bin of each event, or the first bin not seen through; which event, 0 for none within the bins."""
         days, event = label[:, 0].contiguous(), label[:, 1].long()
         edges = torch.tensor(self.edges, dtype=days.dtype, device=days.device)
-        happened = (event > 0) & (days <= edges[-1])
-        own = torch.where(
-            happened, torch.searchsorted(edges, days), torch.searchsorted(edges, days, right=True)
-        )  # an event lies in (edge before, edge]; censoring at an edge is after its bin
-        before = torch.arange(edges.shape[0], device=days.device)[None, :] < own[:, None]
-        through = (hazards[:, :, 0] * before).sum(dim=1)
-        place = own.clamp(max=edges.shape[0] - 1)
-        hit = hazards[torch.arange(len(days), device=days.device), place, event]
-        return -(through + torch.where(happened, hit, torch.zeros_like(hit)))
+        event = torch.where(days <= edges[-1], event, 0)
+        # an event lies in (edge before, edge]; censoring at an edge is after its bin
+        return torch.where(
+            event > 0, torch.searchsorted(edges, days), torch.searchsorted(edges, days, right=True)
+        ), event
 
     def incidence(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, "n e b"]:
         """P(event e by the end of bin b): the cumulative incidence, which competing events take from each other."""

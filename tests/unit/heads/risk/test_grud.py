@@ -19,7 +19,7 @@ from medgraph.errors import SchemaError
 from medgraph.heads.risk.batching import Dataset
 from medgraph.heads.risk.code_vectors import CodeVectors
 from medgraph.heads.risk.grud import FadingGRU
-from medgraph.heads.risk.measurements import Measurements, presence
+from medgraph.heads.risk.measurements import Measurements, Outline, presence
 from medgraph.heads.risk.person import Person
 from medgraph.heads.risk.tensors import Batch
 
@@ -60,10 +60,31 @@ def test_values_far_out_count_as_ten_deviations() -> None:
     assert series.last[0, 0].tolist() == [-10, 10, 0]
 
 
+def test_an_outline_is_numpys_means_and_a_fitted_line() -> None:
+    history = [(30.0, [(2, 1.0)]), (21.0, [(2, -2.0), (1, 14.0)]), (9.0, [(0, NONE)]), (4.0, [(2, 0.5)])]
+    layer = Outline(3, bent=True)
+    found = layer(measurements()(Batch.of(samples_of([history, [], [(3.0, [(1, 7.0)])]]), width=6), torch.ones(6)))
+    assert found.shape == (3, layer.size) == (3, 3 * 9 + 2)
+    last, mean, trend, seen, *bends = (found[:, i * 3 : i * 3 + 3] for i in range(9))
+    assert last.tolist() == [[2, 0.5, 0], [0, 0, 0], [-1.5, 0, 0]]
+    np.testing.assert_allclose(mean[0], [2.0, np.mean([1, -2, 0.5]), 0], rtol=1e-6)
+    days, values = np.array([0.0, 9.0, 26.0]) / 2, np.array([1, -2, 0.5])  # in units of two days
+    slope = np.polyfit(days, values, 1)[0]
+    spread = days.var() * 3
+    np.testing.assert_allclose(trend[0], [0, slope * spread / (spread + 1), 0], rtol=1e-5)
+    assert seen.tolist() == [[1, 1, 0], [0, 0, 0], [1, 0, 0]]
+    for knot, bend in zip((-1.5, -0.75, 0.0, 0.75, 1.5), bends, strict=True):
+        assert bend[0].tolist() == [2 - knot, max(0.0, 0.5 - knot), 0]
+        assert bend[1:].tolist() == [[0, 0, 0], [0, 0, 0]]
+    np.testing.assert_allclose(found[:, -2:].exp() - 1, [[2, 15], [0, 0], [1.5, 1.5]], rtol=1e-5)
+
+
 def network_of(hidden: int = 3) -> FadingGRU:
     torch.manual_seed(1)
-    network = FadingGRU(CodeVectors.fresh(4, 2), Person(4), measurements(), hidden, outputs=2, dropout=0.5).eval()
+    outline = Outline(3, bent=True)
+    network = FadingGRU(CodeVectors.fresh(4, 2), Person(4), measurements(), outline, hidden, 2, dropout=0.5).eval()
     with torch.no_grad():
+        network.readout.output.weight.normal_()
         network.input_rate.copy_(torch.tensor([0.3, 0.7, 0.2]))
         network.input_start.copy_(torch.tensor([0.1, -0.2, 0.0]))
         network.state_rate.weight.copy_(torch.randn(hidden, 4) * 0.3)
@@ -80,7 +101,9 @@ def test_the_state_is_that_of_the_papers_equations_in_a_loop() -> None:
     """Che et al. 2018, equations 5 and 10 to 14, one sample, one step, one number at a time."""
     network, samples = network_of(), samples_of(HISTORIES)
     weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-    found = network.read(Batch.of(samples)).detach().numpy()
+    batch = Batch.of(samples)
+    visits = torch.tanh(batch.per_visit(network.codes(batch.codes)))
+    found = network.read(batch, network.measurements(batch, torch.ones(9)), visits).detach().numpy()
     mean, deviation, columns = {1: 10.0, 2: 0.0}, {1: 2.0, 2: 1.0}, {1: 0, 2: 1}
 
     def left(age: np.ndarray, gap: float) -> np.ndarray:

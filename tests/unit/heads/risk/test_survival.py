@@ -16,7 +16,7 @@ from medgraph.data.tasks import TimeToEvent
 from medgraph.errors import SchemaError
 from medgraph.evaluation.survival import censored_squared_errors, concordance_of
 from medgraph.heads.risk.code_vectors import CodeVectors
-from medgraph.heads.risk.measurements import Measurements
+from medgraph.heads.risk.measurements import Measurements, Outline, presence
 from medgraph.heads.risk.person import Person
 from medgraph.heads.risk.survival import JointTarget, Longitudinal, ranking_loss
 from medgraph.heads.risk.tensors import Batch
@@ -63,6 +63,20 @@ def test_incidences_and_survival_add_up_to_one() -> None:
     torch.testing.assert_close(TARGET.survival(CHANCES.log())[0], torch.tensor([0.75, 0.5]))
 
 
+def test_training_starts_from_everyones_share_where_no_one_is_lost() -> None:
+    labels = np.array([[5.0, 1]] * 3 + [[15.0, 2]] * 2 + [[25.0, 0]] * 5)
+    for many in (1, 1000):  # half a sample is added to each hazard
+        chances = TARGET.base(np.tile(labels, (many, 1))).softmax(dim=0)
+        torch.testing.assert_close(chances, torch.tensor([0.3, 0, 0, 0.2, 0.5]), atol=0.2 / many, rtol=0)
+    network = network_of()
+    with torch.no_grad():
+        for layers in (*network.events, network.none):
+            layers.output.weight.zero_()
+    network.start(TARGET.base(labels))
+    found = network(Batch.of(samples_of(HISTORIES)))
+    torch.testing.assert_close(found, TARGET.base(labels).expand(3, 5))
+
+
 def test_the_ranking_loss_by_hand() -> None:
     incidence = torch.tensor([[[0.5, 0.6], [0.1, 0.2]], [[0.2, 0.3], [0.4, 0.5]], [[0.3, 0.7], [0.1, 0.1]]])
     label = torch.tensor([[5.0, 1.0], [15.0, 2.0], [8.0, 0.0]])
@@ -92,7 +106,7 @@ HISTORIES = [
 ]
 
 
-def network_of() -> Longitudinal:
+def network_of(outlined: bool = False) -> Longitudinal:
     torch.manual_seed(0)
     measured = Measurements(4, 2)
     measured.column[1], measured.column[2] = 0, 1
@@ -100,11 +114,17 @@ def network_of() -> Longitudinal:
     codes = CodeVectors.fresh(4, 3)
     with torch.no_grad():
         codes.learned.mul_(10)
-    return Longitudinal(codes, Person(4), measured, events=2, bins=2, hidden=4, dropout=0.5).eval()
+    outline = Outline(2, bent=False) if outlined else None
+    network = Longitudinal(codes, Person(4), measured, outline, events=2, bins=2, hidden=4, dropout=0.5).eval()
+    with torch.no_grad():
+        for layers in (*network.events, network.none):
+            layers.output.weight.normal_()
+    return network
 
 
-def test_logits_are_those_of_a_loop_over_samples() -> None:
-    network, batch = network_of(), Batch.of(samples_of(HISTORIES))
+@pytest.mark.parametrize("outlined", [False, True])
+def test_logits_are_those_of_a_loop_over_samples(outlined: bool) -> None:
+    network, batch = network_of(outlined), Batch.of(samples_of(HISTORIES))
     gru = nn.GRU(3 + 6 + 1, 4, batch_first=True)
     with torch.no_grad():
         for name, layer in (("ih", network.cell.inputs), ("hh", network.cell.states)):
@@ -127,8 +147,16 @@ def test_logits_are_those_of_a_loop_over_samples() -> None:
             if len(history) > 1:
                 energies = torch.stack([network.attention(torch.cat([h, last]))[0] for h in states[:-1]])
                 context = torch.softmax(energies, dim=0) @ states[:-1]
-        shared = torch.cat([context, last, wait, network.person(batch)[row]])
-        wanted = torch.cat([*(layers(shared) for layers in network.events), network.none(shared)])
+        known = [network.person(batch)[row], last, wait]
+        if network.outline is not None:
+            plain = network.measurements(batch, presence(network.codes, batch, None))
+            known.append(network.outline(plain)[row])
+        shared = torch.cat([*known, context])
+        outcome = []
+        for layers in network.events:
+            hidden = torch.relu(layers.deep[0](shared))
+            outcome.append(layers.output(torch.cat([shared, hidden]) if outlined else hidden))
+        wanted = torch.cat([*outcome, network.none.output(shared)])
         torch.testing.assert_close(network(batch)[row], wanted, rtol=1e-5, atol=1e-5)
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics import log_loss
 from torch.distributions import Categorical
 
 from medgraph.errors import SchemaError
-from medgraph.heads.risk.targets import HazardTarget, LabelTarget, Target
+from medgraph.heads.risk.targets import HazardTarget, LabelTarget, Target, rounded_up
 
 
 def test_log_loss_is_scikit_learns_and_weights_are_taken_off_again() -> None:
@@ -83,6 +83,58 @@ def test_bins_hold_as_many_events_each() -> None:
     assert HazardTarget.of(("death",), labels, 4).edges == (2, 4, 6, 8)
     with pytest.raises(SchemaError, match="only censoring"):
         HazardTarget.of(("death",), labels[-1:], 4)
+
+
+def test_edges_are_round_and_no_ones_own_days() -> None:
+    rng = np.random.default_rng(0)
+    days = rng.exponential(900, 400) + rng.random(400) * 1e-3
+    labels = np.column_stack([days, np.ones(400)])
+    target = HazardTarget.of(("death",), labels, 20)
+    assert len(target.edges) == 20
+    assert not set(target.edges) & set(days.tolist())
+    assert all(float(f"{edge:.3g}") == edge for edge in target.edges)
+    assert days.max() <= target.edges[-1] < days.max() * 1.1  # every event is within a bin
+    held = np.histogram(days, [0, *target.edges])[0]
+    assert held.sum() == 400
+    assert held.min() >= 8  # about 20 each
+    two = HazardTarget.of(("death",), labels, 4).edges
+    assert all(float(f"{edge:.2g}") == edge for edge in two)
+    for seed in range(20):  # one event, at a time of its own
+        lone = float(np.random.default_rng(seed).uniform(0.001, 5000))
+        (edge,) = HazardTarget.of(("death",), np.array([[lone, 1.0]]), 5).edges
+        assert lone < edge < lone * 1.1
+
+
+@pytest.mark.parametrize(
+    ("number", "digits", "wanted"),
+    [(2.0, 2, 2.0), (0.3, 2, 0.3), (1234.5, 2, 1300.0), (1201.0, 3, 1210.0), (99.5, 2, 100.0), (0.0123, 1, 0.02)],
+)
+def test_rounded_up_by_hand(number: float, digits: int, wanted: float) -> None:
+    assert rounded_up(np.array([number]), digits) == (wanted,)
+
+
+def test_base_is_the_best_constant() -> None:
+    """Found by a general optimiser, but for the half sample that is added."""
+    rng = np.random.default_rng(0)
+    labels = np.column_stack([rng.uniform(0, 35, 4000), rng.integers(0, 3, 4000)]).astype(np.float32)
+    for target, truth in (
+        (HAZARDS, labels),
+        (LabelTarget.of("multilabel", ("a", "b"), (labels > 1).astype(np.float32), True), (labels > 1).astype("f4")),
+    ):
+        constant = torch.zeros(1, target.outputs, requires_grad=True)
+        optimiser = torch.optim.LBFGS([constant], max_iter=100, line_search_fn="strong_wolfe")
+
+        def closure(
+            target: Target = target, truth: np.ndarray = truth, constant: torch.Tensor = constant,
+            optimiser: torch.optim.Optimizer = optimiser,
+        ) -> torch.Tensor:  # fmt: skip
+            optimiser.zero_grad()
+            loss = target.loss(constant.expand(len(truth), -1), torch.from_numpy(truth))
+            loss.backward()
+            return loss
+
+        optimiser.step(closure)
+        torch.testing.assert_close(target.base(truth), constant.detach()[0], atol=0.02, rtol=0)
 
 
 def test_targets_come_back_from_plain_values() -> None:
