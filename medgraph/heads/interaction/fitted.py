@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from medgraph.artefact import Artefact, read_artefact, write_artefact
 from medgraph.data.affinities import Affinities
 from medgraph.evaluation.calibration import TemperatureCalibrator
+from medgraph.heads.interaction.card import card_of
 from medgraph.heads.interaction.features import Entities, Features, Saved
 from medgraph.heads.interaction.losses import Loss
 from medgraph.heads.interaction.pair_network import PairNetwork
@@ -207,7 +208,7 @@ def save_fitted(folder: str | Path, kind: str, parameters: Mapping[str, Any], st
             graph=state.source,
             metrics={"history": [list(history)[-1:] for history in state.history], "counts": state.counts},
             seed=seed,
-            card=_card(kind, parameters, state),
+            card=card_of(kind, parameters, state),
         ),
     )
 
@@ -256,51 +257,3 @@ def load_fitted(
         )  # fmt: skip
 
     return given, make
-
-
-def _card(kind: str, parameters: Mapping[str, Any], state: Fitted) -> str:
-    sources = "\n".join(
-        f"- {s['name']} {s['version']}".rstrip() + (f", {s['licence']}" if s.get("licence") else "")
-        for s in state.source["provenance"]
-    )
-    counts = "\n".join(
-        f"| {part} | {found['pairs']:,} | {found['drugs']:,} | {found['targets']:,} |"
-        for part, found in state.counts.items()
-    )
-    notes = "\n".join(f"- {note}" for note in state.notes) or "- none"
-    settings = "\n".join(f"- `{name}`: {value}" for name, value in parameters.items())
-    what = "calibrated probability that they bind" if state.kind == "binary" else f"value in {state.unit}"
-    intervals = "none"
-    if state.conformal is not None:
-        q = state.conformal.quantile(0.9)
-        units = "predicted standard deviations" if state.conformal.normalised else state.unit
-        width = f"± {q:.3f} {units}" if np.isfinite(q) else "unbounded, for these are too few"
-        intervals = f"split conformal on {len(state.conformal):,} valid pairs; 90 %: {width}"
-    limit = "" if state.limit is None else f" Recorded values at {state.limit} mean: at most this."
-    return f"""# {kind}: {state.unit}
-
-Predicts for a drug (SMILES) and a target (amino-acid sequence): {what}.{limit}
-
-- loss: {state.loss}
-- members: {len(state.networks)}
-- intervals: {intervals}
-
-| part | pairs | drugs | targets |
-|---|---|---|---|
-{counts}
-
-## Learned from
-{sources or "- not recorded"}
-- affinities fingerprint: {state.source["fingerprint"]}
-
-## Notes
-{notes}
-
-## How
-{settings}
-
-## Use
-`medgraph.{kind}.load(folder).predict(smiles=[...], sequences=[...])`. Intervals hold for pairs like those of valid; a
-drug or target that was not seen in training is flagged, and its prediction is worth less. Measured in assays: it says
-nothing of dose, safety or effect in people.
-"""
