@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -13,10 +13,10 @@ from medgraph.data.affinities import Affinities
 from medgraph.data.affinity_groups import molecule_groups, near_groups, scaffold_groups
 from medgraph.errors import SchemaError
 from medgraph.heads.interaction.base import InteractionHead
-from medgraph.heads.interaction.baselines import Baseline, Cells
-from medgraph.heads.interaction.means import Means, fit_means, pick
+from medgraph.heads.interaction.baselines import Baseline
+from medgraph.heads.interaction.surroundings import Surroundings
 
-__all__ = ["Averages", "FoldBy", "Member", "fit_member", "folds_of", "member_name", "out_of_fold", "together"]
+__all__ = ["FoldBy", "Member", "fit_member", "folds_of", "member_name", "out_of_fold", "together"]
 
 Member: TypeAlias = InteractionHead | Baseline
 FoldBy: TypeAlias = Literal["pair", "drug", "target", "scaffold", "both"]
@@ -32,30 +32,6 @@ def fit_member(member: Member, train: Affinities, valid: Affinities | None, prog
     """A copy of it, fitted."""
     fresh = replace(member)
     return fresh.fit(train, valid) if isinstance(fresh, Baseline) else fresh.fit(train, valid, progress=progress)
-
-
-@dataclass(frozen=True, eq=False)
-class Averages:
-    """How a drug and a target do on average, and from how many pairs that is known."""
-
-    means: Means
-    drug: Float64[np.ndarray, " d"]
-    target: Float64[np.ndarray, " t"]
-
-    @classmethod
-    def fitted(cls, train: Affinities) -> Averages:
-        """Of these pairs."""
-        cells = Cells.measured(train)
-        counts = [np.bincount(of, minlength=m) for of, m in zip((cells.drug, cells.target), cells.shape, strict=True)]
-        return cls(fit_means(cells, 3.0), counts[0].astype(np.float64), counts[1].astype(np.float64))
-
-    def columns(self, pairs: Affinities) -> Float64[np.ndarray, "n 4"]:
-        """Mean of the drug, of the target, number of pairs of the drug, of the target; 0 where it is not known."""
-        cells, means = Cells.of(pairs), self.means
-        sides = [(self.means.drug, cells.drugs, means.drugs), (self.means.target, cells.targets, means.targets)]
-        sides += [(self.drug, cells.drugs, means.drugs), (self.target, cells.targets, means.targets)]
-        rows = (cells.drug, cells.target, cells.drug, cells.target)
-        return np.column_stack([pick(*side)[row] for side, row in zip(sides, rows, strict=True)])
 
 
 def together(first: Affinities, second: Affinities) -> Affinities:
@@ -111,7 +87,7 @@ def _dealt(group: Int64[np.ndarray, " n"], folds: int, rng: np.random.Generator)
 def out_of_fold(
     members: Sequence[Member], pairs: Affinities, by: FoldBy, folds: int, seed: int, valid: Affinities | None
 ) -> tuple[Float64[np.ndarray, "m k"], _Rows]:
-    """Predictions and averages of the pairs that a fold holds, a row each, and which pairs these are.
+    """Predictions and surroundings of the pairs that a fold holds, a row each, and which pairs these are.
 
     Args:
         members: with every choice made.
@@ -126,6 +102,6 @@ def out_of_fold(
         train, held = pairs.take(learn), pairs.take(look)
         scores = [fit_member(one, train, valid if isinstance(one, InteractionHead) else None).scores(held)
                   for one in members]  # fmt: skip
-        blocks.append(np.column_stack([*scores, Averages.fitted(train).columns(held)]))
+        blocks.append(np.column_stack([*scores, Surroundings.fitted(train).columns(held)]))
         rows.append(look)
     return np.concatenate(blocks), np.concatenate(rows)

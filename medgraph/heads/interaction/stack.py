@@ -19,7 +19,6 @@ from medgraph.heads.interaction.interactions import Interactions
 from medgraph.heads.interaction.kronrls import KronRLS
 from medgraph.heads.interaction.neighbours import PairNeighbours
 from medgraph.heads.interaction.out_of_fold import (
-    Averages,
     FoldBy,
     Member,
     fit_member,
@@ -40,6 +39,7 @@ from medgraph.heads.interaction.stacked import (
     probability,
     save_stack,
 )
+from medgraph.heads.interaction.surroundings import Surroundings
 from medgraph.heads.interaction.trees import BoostedTrees
 from medgraph.heads.interaction.uncertainty import Conformal
 
@@ -57,7 +57,7 @@ _RIDGES = (1.0, 10.0, 100.0)
 
 @dataclass(eq=False, kw_only=True)
 class InteractionStack:
-    """y = trees(what each member says, averages of drug and target): stacked generalisation (Wolpert 1992).
+    """y = trees(what each member says, the pair's surroundings): stacked generalisation (Wolpert 1992).
 
     The trees learn from out-of-fold predictions: each member is fitted on all folds but one and predicts that one. How
     many trees there are, or a ridge regression in their place, is chosen on valid, whose predictions are by members
@@ -113,8 +113,8 @@ class InteractionStack:
             whole = together(train, valid)
         fitted = [fit_member(one, train, valid, progress) for one in self._unfitted()]
         settled = [one.settled() if isinstance(one, Baseline) else one for one in fitted]
-        averages = Averages.fitted(train)
-        looking = np.column_stack([*(one.scores(valid) for one in fitted), averages.columns(valid)])
+        surroundings = Surroundings.fitted(train)
+        looking = np.column_stack([*(one.scores(valid) for one in fitted), surroundings.columns(valid)])
         errors = {member_name(one): error_of(looking[:, i], valid) for i, one in enumerate(fitted)}
         folded = [out_of_fold(settled, train, self.by, self.folds, self.seed + i, valid) for i in range(self.bags)]
         learning = [(columns, train.value[rows]) for columns, rows in folded]
@@ -126,8 +126,8 @@ class InteractionStack:
             folded = [out_of_fold(settled, whole, self.by, self.folds, self.seed + i, None) for i in range(self.bags)]
             join = tuple(self._made(chosen, columns, whole.value[rows], train.kind) for columns, rows in folded)
             fitted = [fit_member(one, whole, None, progress) for one in settled]
-            averages = Averages.fitted(whole)
-        self._state = Stacked(tuple(fitted), averages, join, chosen, errors, conformal, whole)
+            surroundings = Surroundings.fitted(whole)
+        self._state = Stacked(tuple(fitted), surroundings, join, chosen, errors, conformal, whole)
         return self
 
     def _unfitted(self) -> Sequence[Member]:

@@ -18,8 +18,9 @@ from medgraph.errors import ArtefactError, SchemaError
 from medgraph.heads.interaction.asking import Asked
 from medgraph.heads.interaction.base import InteractionHead
 from medgraph.heads.interaction.baselines import Baseline
-from medgraph.heads.interaction.out_of_fold import Averages, Member, member_name
+from medgraph.heads.interaction.out_of_fold import Member, member_name
 from medgraph.heads.interaction.similarity import Similarity
+from medgraph.heads.interaction.surroundings import Surroundings
 from medgraph.heads.interaction.trees import BoostedTrees
 from medgraph.heads.interaction.uncertainty import Conformal
 
@@ -81,7 +82,7 @@ class Stacked:
 
     Args:
         members: fitted.
-        averages: of drugs and targets.
+        surroundings: of a pair.
         join: what makes one of them; several are averaged.
         chosen: its name.
         errors: on valid.
@@ -90,7 +91,7 @@ class Stacked:
     """
 
     members: tuple[Member, ...]
-    averages: Averages
+    surroundings: Surroundings
     join: Join
     chosen: str
     errors: Mapping[str, float]
@@ -100,7 +101,7 @@ class Stacked:
     def values(self, pairs: Affinities) -> Float64[np.ndarray, " n"]:
         """What is predicted."""
         scores = [one.scores(pairs) for one in self.members]
-        return joined(self.join, np.column_stack([*scores, self.averages.columns(pairs)]), self.train)
+        return joined(self.join, np.column_stack([*scores, self.surroundings.columns(pairs)]), self.train)
 
 
 def joined(join: Join, columns: Float64[np.ndarray, "n k"], like: Affinities) -> Float64[np.ndarray, " n"]:
@@ -208,7 +209,7 @@ def load_stack(folder: str | Path) -> tuple[dict[str, Any], Stacked]:
     join = tuple(kind.restore(saved.tensors[f"join{number}"]) for number in range(len(joins)))
     conformal = Conformal(saved.tensors["conformal"]["errors"]) if "conformal" in saved.tensors else None
     errors = saved.metrics["errors on valid"]
-    return given, Stacked(tuple(members), Averages.fitted(train), join, chosen, errors, conformal, train)
+    return given, Stacked(tuple(members), Surroundings.fitted(train), join, chosen, errors, conformal, train)
 
 
 def _settings(baseline: Baseline) -> dict[str, Any]:
