@@ -16,6 +16,7 @@ from medgraph.data.prediction_times import AtDates
 from medgraph.data.samples import Samples
 from medgraph.data.tasks import CodeWithin, TimeToEvent
 from medgraph.errors import NotFittedError, SchemaError
+from medgraph.evaluation.survival import concordance_of
 from medgraph.heads.risk.baselines import (
     AgeSex,
     CountBoosting,
@@ -27,7 +28,7 @@ from medgraph.heads.risk.baselines import (
 )
 from medgraph.heads.risk.cnn import Deepr
 from medgraph.heads.risk.groups import age_bands, sexes
-from medgraph.heads.risk.judging import Costs, decide, report_of
+from medgraph.heads.risk.judging import Costs, decide, report_of, statistics_of
 from medgraph.heads.risk.predictions import RiskPredictions
 from medgraph.heads.risk.targets import HazardTarget, LabelTarget
 
@@ -90,6 +91,19 @@ def test_a_report_has_scikit_learns_figures_and_says_who_is_worse_off(tmp_path: 
     plain = json.loads(report.save(tmp_path / "r.json").read_text(encoding="utf-8"))
     assert plain["estimates"]["model"]["AUROC"]["value"] == report.metrics["AUROC"]
     assert "subject_id" not in str(plain)
+
+
+def test_the_order_of_a_whole_follow_up_rests_on_the_mean_risk_over_the_bins() -> None:
+    """Risks cross: at any one day a pair is ordered wrongly or not at all; their means order all."""
+    label = np.array([[5.0, 1], [18.0, 1], [25.0, 1], [40.0, 0]], dtype=np.float32)
+    risk = np.array([[0.6, 0.7, 0.8], [0.1, 0.7, 0.9], [0.1, 0.2, 0.95], [0.05, 0.1, 0.3]])[:, None]
+    one = ("survival", ("death",), np.arange(4), np.full(4, np.datetime64("2020-01-01", "us")), label)
+    told = statistics_of(RiskPredictions(*one, risk, (10.0, 20.0, 30.0)), risk)
+    assert told["C death"](np.ones((1, 4))).item() == 1.0
+    assert told["Brier death, 20 d"](np.ones((1, 4))).item() == pytest.approx((0.3**2 * 2 + 0.2**2 + 0.1**2) / 4)
+    for column in range(3):
+        alone = concordance_of(label[:, 0].astype(np.float64), label[:, 1] == 1, risk[:, 0, column])
+        assert alone(np.ones((1, 4))).item() < 1.0
 
 
 def test_one_class_cannot_be_judged() -> None:
