@@ -42,8 +42,8 @@ SIZES = {
     "RETAIN": {"alpha_size": 32, "beta_size": 32},
     "VisitGRU": {"hidden_size": 32},
     "VisitLSTM": {"hidden_size": 32},
-    "GRUD": {"hidden_size": 64, "variables": 24},
-    "DynamicDeepHit": {"hidden_size": 64, "variables": 24},
+    "GRUD": {"hidden_size": 64, "variables": 24, "ridge": 0.003, "deep": True, "members": 3},
+    "DynamicDeepHit": {"hidden_size": 64, "variables": 24, "ridge": 0.003},
     "DeepPatient": {"hidden_size": 64, "pretrain_epochs": 10},
 }
 Figures = dict[str, dict[str, list[tuple[Statistic, int]]]]  # method -> metric -> each fold's figure and its samples

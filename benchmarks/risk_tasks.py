@@ -178,7 +178,8 @@ LONG |= {"weight_decay": 1e-2, "patience": 2}
 MANY = {"min_count": 20, "max_visits": 60, "vector_size": 64, "dropout": 0.2, "learning_rate": 1e-2, "epochs": 30}
 MANY |= {"patience": 4}
 SHORT = {"vector_size": 32, "dropout": 0.3, "learning_rate": 3e-3, "epochs": 30, "patience": 4}
-FLAT = {"vector_size": 32, "dropout": 0.4, "learning_rate": 1e-3, "weight_decay": 1e-2, "epochs": 30, "bins": 20}
+FLAT = {"vector_size": 32, "dropout": 0.4, "learning_rate": 2e-3, "weight_decay": 1e-2, "epochs": 30, "bins": 20}
+FLAT |= {"batch_size": 256, "patience": 3}
 COX = (CountCox(codes=0), ValueCox())
 LABELS, FIGURES = ("AUROC", "AUPRC"), ("C death",)
 NUMERIC = ("GRUD", "DynamicDeepHit")
