@@ -9,11 +9,12 @@ import pytest
 
 nbformat = pytest.importorskip("nbformat")
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
-PICTURES = {"01_repurposing": 2, "02_neo4j": 1, "03_risk": 2}
+PICTURES = {"01_repurposing": 2, "02_neo4j": 1, "03_risk": 2, "04_interaction": 1}
 SAYS = {
     "01_repurposing": "breast cancer",
     "02_neo4j": "Nothing here is called 'Diseases'",
     "03_risk": "The strongest interaction: chronic kidney disease x ibuprofen",
+    "04_interaction": "The strongest window is HWHC",
 }
 
 
