@@ -1,7 +1,7 @@
 """Synergy of drug pairs on the DrugComb subset: DeepSynergy beside plain models; pairs, drugs, cell lines held out.
 
 python benchmarks/synergy.py FOLDER
-python benchmarks/synergy.py FOLDER --splits drug --seeds 10
+python benchmarks/synergy.py FOLDER --splits drug --seeds 10 --set similarity=True
 python benchmarks/synergy.py FOLDER --drug 1 --cell 1
 
 FOLDER has drugcombdb_small.tsv.gz and drugcombdb_smiles.csv.gz. Rare drugs and cell lines are left out first (--drug
@@ -14,6 +14,7 @@ held out), a pair in all seeds together. Everything is chosen on valid; test is 
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import time
 from collections import defaultdict
@@ -95,12 +96,12 @@ def main() -> None:
     parser.add_argument("--drug", type=int, default=50, help="measurements that a drug must have")
     parser.add_argument("--cell", type=int, default=50, help="measurements that a cell line must have")
     parser.add_argument("--threshold", type=float, default=10.0, help="from which score on two drugs work together")
-    parser.add_argument("--epochs", type=int, help="at most, in place of the head's own")
-    parser.add_argument("--members", type=int, default=1)
-    parser.add_argument("--similarity", action="store_true", help="DeepSynergy on likeness to training's drugs")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="of DeepSynergy: similarity=True")
+    parser.add_argument("--alone", action="store_true", help="without plain models")
     parser.add_argument("--bootstrap", type=int, default=500)
     parser.add_argument("--save", type=Path, help="JSON of all figures")
     given = parser.parse_args()
+    settings = {name: ast.literal_eval(value) for name, _, value in (one.partition("=") for one in given.set)}
     whole = mg.load("drugcomb", given.folder)
     print(whole, *whole.notes, dict(whole.skipped), sep="\n")
     data = whole.at_least(given.drug, given.cell)
@@ -111,17 +112,16 @@ def main() -> None:
         for by in given.splits:
             split = data.split(by, seed=seed)
             began = time.perf_counter()
-            more = {} if given.epochs is None else {"epochs": given.epochs}
-            head = mg.DeepSynergy(members=given.members, similarity=given.similarity, seed=seed, **more)
-            head.fit(split.train, split.valid, progress=False)
+            head = mg.DeepSynergy(**settings, seed=seed).fit(split.train, split.valid, progress=False)
             predicted = {MODEL: head.scores(split.test)}
             seconds = time.perf_counter() - began
-            for baseline in synergy_baselines(seed):
+            valid = float(np.mean((head.scores(split.valid) - split.valid.value) ** 2))
+            for baseline in () if given.alone else synergy_baselines(seed):
                 predicted[baseline.name] = baseline.fit(split.train, split.valid).scores(split.test)
             figures[by].add(split.test, predicted, split.both_new)
             now = {name: round(row["MSE"][-1], 2) for name, row in figures[by].each.items()}
-            epochs = len(head.history_)
-            print(f"  {by}, seed {seed} ({seconds:.0f} s, {epochs} epochs): {json.dumps(now)}", flush=True)
+            told = f"{seconds:.0f} s, {len(head.history_)} epochs, valid {valid:.2f}"
+            print(f"  {by}, seed {seed} ({told}): {json.dumps(now)}", flush=True)
             if given.save:
                 plain = {name: f.plain(given.bootstrap) for name, f in figures.items() if f.rows}
                 given.save.write_text(json.dumps(plain, indent=1), encoding="utf-8")
