@@ -19,9 +19,10 @@ from medgraph.data.samples import Samples
 from medgraph.data.task import Task
 from medgraph.errors import SchemaError
 from medgraph.evaluation.printing import as_text
-from medgraph.heads.risk.attribution import Score, code_vectors_of, integrated_gradients, score_of
+from medgraph.heads.risk.attribution import Score, code_vectors_of, integrated_gradients, score_of, shares_of
 from medgraph.heads.risk.base import RiskHead
 from medgraph.heads.risk.tensors import Batch
+from medgraph.heads.risk.wide import WideAndDeep
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -97,7 +98,8 @@ def explain_risk(
         output: which label or event of several; the first by default.
         within: how many days, of survival; by default all that the head looks ahead.
         max_samples: drawn at random where there are more.
-        max_codes: pairs are formed of this many of the most important codes.
+        max_codes: pairs are formed of this many of the most important codes; those that a head weighs as pairs
+            (`Wide`) are looked at besides.
         min_samples: a code or a pair that fewer samples have is not told.
         seed: of the draw.
 
@@ -151,7 +153,7 @@ class _Asked:
             if self.column is None:
                 shares = integrated_gradients(self.network, batch, self.score)
             else:
-                shares = self.head._contributions(self.network, batch, self.column)
+                shares = shares_of(self.head, self.network, batch, self.column)
             owner = (batch.visit_sample[batch.code_visit] + start).tolist()
             for key, share in zip(zip(owner, batch.codes.tolist(), strict=True), shares.detach().tolist(), strict=True):
                 total[key] = total.get(key, 0.0) + share
@@ -159,23 +161,25 @@ class _Asked:
         for (sample, code), share in total.items():
             by_code.setdefault(code, {})[sample] = share
         rows = []
-        for code, shares_of in by_code.items():
-            if len(shares_of) < min_samples:
+        for code, by_sample in by_code.items():
+            if len(by_sample) < min_samples:
                 continue
-            having = np.array(sorted(shares_of))
+            having = np.array(sorted(by_sample))
             self.has[code] = having
             self.removed[code] = np.full(len(self.samples), np.nan)
             self.removed[code][having] = self._scores(having, (code,))
-            values = np.array(list(shares_of.values()))
+            values = np.array(list(by_sample.values()))
             fall = float((self.whole[having] - self.removed[code][having]).mean())
             rows.append((code, having.size, values.mean(), np.abs(values).sum() / len(self.samples), fall))
         table = pd.DataFrame(rows, columns=["number", "samples", "contribution", "importance", "removal"])
         return table.sort_values(["importance", "number"], ascending=[False, True], ignore_index=True)
 
     def pairs(self, codes: list[int], min_samples: int) -> pd.DataFrame:
-        """One row a pair: code, other, samples, interaction, error."""
+        """One row a pair, of these codes and of those that the wide part weighs: code, other, samples, ..."""
         rows = []
-        for one, other in combinations(codes, 2):
+        weighed = self.network.wide.weighed_pairs() if isinstance(self.network, WideAndDeep) else []
+        known = [pair for pair in weighed if set(pair) <= self.has.keys() and not set(pair) <= set(codes)]
+        for one, other in [*combinations(codes, 2), *known]:
             both = np.intersect1d(self.has[one], self.has[other])
             if both.size < max(min_samples, 2):
                 continue

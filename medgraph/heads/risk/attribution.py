@@ -19,13 +19,14 @@ from medgraph.data.task import Task
 from medgraph.errors import SchemaError, UnknownIdentifierError, nearest
 from medgraph.heads.risk.code_vectors import CodeVectors
 from medgraph.heads.risk.tensors import Batch
+from medgraph.heads.risk.wide import WideAndDeep
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from medgraph.heads.risk.base import RiskHead
 
-__all__ = ["Attribution", "Score", "attribute", "code_vectors_of", "integrated_gradients", "score_of"]
+__all__ = ["Attribution", "Score", "attribute", "code_vectors_of", "integrated_gradients", "score_of", "shares_of"]
 
 Score = Callable[[Tensor], Tensor]  # logits (n, k) -> (n,): the number that is explained
 
@@ -107,6 +108,13 @@ def integrated_gradients(
             return shares
 
 
+def shares_of(head: RiskHead, network: nn.Module, batch: Batch, output: int) -> Tensor:
+    """How much each event adds to an output (t,), by the head's own account; what a wide part adds is exact."""
+    if not isinstance(network, WideAndDeep):
+        return head._contributions(network, batch, output)
+    return head._contributions(network.deep, batch, output) + network.wide.contributions(batch)[:, output]
+
+
 def score_of(head: RiskHead, output: str | None, within: float | None) -> tuple[str, int, Score, float | None]:
     """Which number of a head is explained: its name and column, how logits give it, and the days of survival.
 
@@ -167,7 +175,7 @@ def attribute(
     network = state.network.eval()
     batch = Batch.of(sample, next(network.parameters()).device, head.max_visits)
     contributions = (
-        head._contributions(network, batch, column) if days is None else integrated_gradients(network, batch, score)
+        shares_of(head, network, batch, column) if days is None else integrated_gradients(network, batch, score)
     )
     with torch.no_grad():
         logit = float(score(network(batch))[0])

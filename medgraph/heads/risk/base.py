@@ -146,8 +146,13 @@ class RiskHead(ABC):
     def _start(self, network: nn.Module, target: Target, train: Dataset) -> None:  # noqa: B027 (a hook)
         """Let the last layer start from what is plain in the training samples; nothing by default."""
 
+    def _widened(self, network: nn.Module, target: Target, parts: Sequence[Dataset]) -> tuple[nn.Module, list[str]]:
+        """The network with what stands beside it, fitted on train and tuning, and what to tell of that."""
+        del target, parts
+        return network, []
+
     def _contributions(self, network: nn.Module, batch: Batch, output: int) -> Tensor:
-        """How much each event adds to an output (t,): integrated gradients by default."""
+        """How much each event adds to an output (t,) of what `_network` made: integrated gradients by default."""
         from medgraph.heads.risk.attribution import integrated_gradients
 
         return integrated_gradients(network, batch, output)
@@ -237,16 +242,10 @@ class RiskHead(ABC):
         probability = np.concatenate(risks)
         binary, survival = task.kind == "binary", task.kind == "survival"
         return RiskPredictions(
-            task.kind,
-            state.target.names,
-            subject,
-            time,
-            truth,
-            probability[:, 0] if binary else probability,
+            task.kind, state.target.names, subject, time, truth, probability[:, 0] if binary else probability,
             tuple(getattr(state.target, "edges", ())),
-            None if survival else np.concatenate(scores)[:, 0] if binary else np.concatenate(scores),
-            unseen,
-        )
+            None if survival else np.concatenate(scores)[:, 0] if binary else np.concatenate(scores), unseen,
+        )  # fmt: skip
 
     def _outputs(
         self, network: nn.Module, target: Target, samples: Samples, calibrator: Calibrator | None = None

@@ -12,9 +12,11 @@ from scipy import sparse
 
 from medgraph.data.samples import Samples
 from medgraph.heads.risk.cox import Cox, fit_cox
+from medgraph.heads.risk.elastic_net import chosen_penalty
 from medgraph.heads.risk.groups import age_bands, sexes
 from medgraph.heads.risk.targets import Target
 from medgraph.heads.risk.tensors import age_features
+from medgraph.heads.risk.wide import window_counts
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -28,12 +30,13 @@ __all__ = [
     "LastValues",
     "Popularity",
     "Predict",
+    "WindowedLogistic",
     "default_baselines",
 ]
 
 Predict: TypeAlias = Callable[[Samples], np.ndarray]  # probabilities in the shape that heads have
 _Design: TypeAlias = Callable[[Samples], sparse.csr_array]
-_STRENGTHS = (0.001, 0.01, 0.1, 1.0)
+_STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)
 
 
 @runtime_checkable
@@ -160,6 +163,24 @@ class CountLogistic(_Logistic):
 
     _design = staticmethod(_counts)
     name: str = "logistic regression"
+
+
+@dataclass(frozen=True)
+class WindowedLogistic:
+    """The wide part of visit heads alone: an elastic net on counts in three windows, without pairs; labels only."""
+
+    name: str = "elastic net, windows"
+
+    def fit(self, train: Samples, tuning: Samples, target: Target, seed: int) -> Predict:
+        """See `Baseline`."""
+        del seed
+        model = chosen_penalty(*window_counts([train]), *window_counts([tuning]))
+
+        def predict(samples: Samples) -> np.ndarray:
+            found = model.probabilities(window_counts([samples])[0])
+            return found[:, 0] if target.kind == "binary" else found
+
+        return predict
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from medgraph.errors import SchemaError
-from medgraph.heads.risk.base import RiskHead
 from medgraph.heads.risk.code_vectors import CodeVectors
 from medgraph.heads.risk.person import Person
 from medgraph.heads.risk.tensors import Batch
+from medgraph.heads.risk.visit_head import VisitHead
 
 __all__ = ["Convolution", "Deepr", "gap_words", "sentence_places"]
 
@@ -87,7 +87,7 @@ class Convolution(nn.Module):
 
 
 @dataclass(eq=False, kw_only=True)
-class Deepr(RiskHead):
+class Deepr(VisitHead):
     """Codes and time gaps as a sentence, a convolution over it, max-pooling: Deepr (Nguyen et al. 2017).
 
     Between visits stands a word for the time that passes: transfer (within a day), up to 1, 3, 6, 12 months, more.
@@ -100,7 +100,7 @@ class Deepr(RiskHead):
         window: words in a phrase, odd.
         max_words: of a sentence, the latest.
 
-    The other arguments are those of `RiskHead`.
+    The other arguments are those of `VisitHead`.
     """
 
     filters: int = 64

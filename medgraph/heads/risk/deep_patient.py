@@ -16,11 +16,12 @@ from medgraph.data.cohort import Cohort
 from medgraph.data.samples import Samples
 from medgraph.data.task import Task
 from medgraph.errors import SchemaError
-from medgraph.heads.risk.base import RiskHead
 from medgraph.heads.risk.batching import Batches, Dataset
 from medgraph.heads.risk.code_vectors import CodeVectors
 from medgraph.heads.risk.person import Person
 from medgraph.heads.risk.tensors import Batch
+from medgraph.heads.risk.visit_head import VisitHead
+from medgraph.heads.risk.wide import WideAndDeep
 from medgraph.training import Task as TrainingTask
 from medgraph.training import Trainer
 
@@ -115,7 +116,7 @@ class Denoising(TrainingTask):
 
 
 @dataclass(eq=False, kw_only=True)
-class DeepPatient(RiskHead):
+class DeepPatient(VisitHead):
     """A stack of denoising autoencoders, each trained on the one below, then a classifier: Miotto et al. (2016).
 
     The vectors are learned from the training samples' histories without their labels, and kept as they are unless
@@ -131,7 +132,7 @@ class DeepPatient(RiskHead):
         pretrain_rate: learning rate of these.
         tune_encoder: let the labels change the layers and code vectors too.
 
-    The other arguments are those of `RiskHead`.
+    The other arguments are those of `VisitHead`.
     """
 
     layers: int = 3
@@ -184,7 +185,8 @@ class DeepPatient(RiskHead):
             SchemaError: another kind of task than the one fitted.
         """
         state = self._fitted()
-        stack = cast(Stack, state.network)
+        network = state.network
+        stack = cast(Stack, network.deep if isinstance(network, WideAndDeep) else network)
         rows = [np.zeros((0, self.hidden_size), dtype=np.float32)]
         with torch.no_grad():
             for samples in cohort.timelines(state.task_for(cohort, label), state.vocabulary, self.visit):

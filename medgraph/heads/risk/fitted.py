@@ -22,6 +22,7 @@ from medgraph.heads.risk.code_vectors import CodeVectors
 from medgraph.heads.risk.person import Person
 from medgraph.heads.risk.privacy import Spent
 from medgraph.heads.risk.targets import Target
+from medgraph.heads.risk.wide import Wide, WideAndDeep
 from medgraph.training import History
 
 __all__ = ["Fitted", "load_fitted", "save_fitted"]
@@ -153,6 +154,8 @@ def load_fitted(
         with torch.random.fork_rng(devices=[]):
             codes = CodeVectors(shape["size"], torch.zeros(n, dtype=torch.int64), shape["learned"], given)
             network = network_of(codes, Person(n), target.outputs)
+        if "wide.bias" in saved.tensors["weights"]:
+            network = WideAndDeep(network, Wide(n, target.outputs))
         network.load_state_dict({key: torch.from_numpy(array) for key, array in saved.tensors["weights"].items()})
         return Fitted(
             network.eval(), vocabulary, target, calibrator, None, parameters["label"], parameters["question"],

@@ -52,6 +52,7 @@ def fit_head(
         network = head._network(codes, Person(len(vocabulary)), target.outputs).to(device)
         head._pretrain(network, train, progress)
         head._start(network, target, train)
+    network, told = head._widened(network, target, (train, tuning))
     settings = {**head._parameters(), "codes": len(vocabulary), "cohort": cohort.fingerprint, **target.to_dict()}
     if head.embedding is not None:
         settings["embedding"] = hashlib.sha256(head.embedding.vectors.tobytes()).hexdigest()
@@ -74,6 +75,7 @@ def fit_head(
         f"{matched['share']:.1%} of the training events have a code with a given vector ({matched['exact']:,} codes "
         f"exactly, {matched['inferred']:,} inferred from an ancestor, {matched['missing']:,} missing)"
     ]  # fmt: skip
+    notes += told
     for name, found in counts.items():
         if found["no_known_code"]:
             notes.append(f"{found['no_known_code']:,} of {found['samples']:,} {name} samples have no known code")

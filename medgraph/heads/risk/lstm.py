@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from medgraph.errors import SchemaError
-from medgraph.heads.risk.base import RiskHead
 from medgraph.heads.risk.code_vectors import CodeVectors
 from medgraph.heads.risk.person import Person
 from medgraph.heads.risk.tensors import Batch
+from medgraph.heads.risk.visit_head import VisitHead
 
 __all__ = ["DecayGRU", "DecayLSTM", "Recurrent", "VisitGRU", "VisitLSTM", "decay", "recency_pool"]
 
@@ -137,7 +137,7 @@ class Recurrent(nn.Module):
 
 
 @dataclass(eq=False, kw_only=True)
-class _RecurrentHead(RiskHead):
+class _RecurrentHead(VisitHead):
     hidden_size: int = 64
     fade: bool = True
     _cell: ClassVar[type[_Cell]]
@@ -164,7 +164,7 @@ class VisitLSTM(_RecurrentHead):
         hidden_size: numbers in a state.
         fade: let memory fade with time; False is a plain LSTM.
 
-    The other arguments are those of `RiskHead`.
+    The other arguments are those of `VisitHead`.
     """
 
     _cell: ClassVar[type[_Cell]] = DecayLSTM
@@ -180,7 +180,7 @@ class VisitGRU(_RecurrentHead):
         hidden_size: numbers in a state.
         fade: let the state fade with time; False is a plain GRU.
 
-    The other arguments are those of `RiskHead`.
+    The other arguments are those of `VisitHead`.
     """
 
     _cell: ClassVar[type[_Cell]] = DecayGRU

@@ -10,11 +10,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from medgraph.errors import SchemaError
-from medgraph.heads.risk.base import RiskHead
 from medgraph.heads.risk.code_vectors import CodeVectors
 from medgraph.heads.risk.lstm import DecayGRU
 from medgraph.heads.risk.person import Person
 from medgraph.heads.risk.tensors import Batch
+from medgraph.heads.risk.visit_head import VisitHead
 
 __all__ = ["RETAIN", "ReverseTimeAttention"]
 
@@ -70,7 +70,7 @@ def backwards(batch: Batch) -> Int[Tensor, " v"]:
 
 
 @dataclass(eq=False, kw_only=True)
-class RETAIN(RiskHead):
+class RETAIN(VisitHead):
     """Visit attention α and code attention β by two GRUs in reverse time: RETAIN (Choi et al. 2016).
 
     What a code adds to a logit is α W (β ⊙ v), no approximation; `explain` gives it. Where we differ: both GRUs see
@@ -81,7 +81,7 @@ class RETAIN(RiskHead):
         alpha_size: numbers in a state of the visit attention.
         beta_size: numbers in a state of the code attention.
 
-    The other arguments are those of `RiskHead`.
+    The other arguments are those of `VisitHead`.
     """
 
     alpha_size: int = 64

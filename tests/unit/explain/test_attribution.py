@@ -46,7 +46,7 @@ def cohort() -> Cohort:
 
 @pytest.fixture(scope="module")
 def head(cohort: Cohort) -> RiskHead:
-    return mg.VisitGRU(**SMALL, hidden_size=16).fit(cohort, "bleed", progress=False)
+    return mg.VisitGRU(**SMALL, hidden_size=16, wide=False).fit(cohort, "bleed", progress=False)
 
 
 def test_integrated_gradients_are_captums(head: RiskHead, cohort: Cohort) -> None:
@@ -95,6 +95,18 @@ def test_it_names_the_planted_code_and_the_planted_pair(head: RiskHead, cohort: 
     for one in ("D//DRUG", "G//GUT"):  # neither adds much to what comes anyway
         assert pairs[frozenset({"A//ALONE", one})] < -0.5
     assert "D//DRUG" in str(found)
+
+
+def test_a_pair_that_the_wide_part_weighs_is_told_however_few_codes_are_looked_at(cohort: Cohort) -> None:
+    settings = {**SMALL, "epochs": 1}
+    found = mg.explain_risk(
+        mg.VisitGRU(**settings, hidden_size=4).fit(cohort, "bleed", progress=False), cohort, max_codes=1
+    )
+    one, other, samples, interaction, error = found.pairs.iloc[0]
+    assert {one, other} == {"D//DRUG", "G//GUT"}
+    assert samples > 100
+    assert interaction > 0.5
+    assert interaction > 10 * error
 
 
 def test_removal_and_interaction_are_what_the_head_says(head: RiskHead, cohort: Cohort) -> None:

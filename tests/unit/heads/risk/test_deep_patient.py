@@ -95,7 +95,7 @@ def test_tuned_the_labels_change_the_vectors() -> None:
 
 def test_reconstruction_gets_better_and_stale_gradients_do_not_stay() -> None:
     cohort = cohort_of(False)
-    head = fit(cohort, layers=1, epochs=1)
+    head = fit(cohort, layers=1, epochs=1, wide=False)
     stack = head._fitted().network
     assert not any(p.requires_grad for p in stack.layers.parameters())
     assert all(p.grad is None for p in stack.layers.parameters())
