@@ -91,8 +91,8 @@ class ReadPair:
         self.members = [
             (
                 network.eval(),
-                Reading.of(network.drugs, state.drug_features, first, smiles),
-                Reading.of(network.targets, state.target_features, second, sequence),
+                Reading.of(network.drugs, state.drug_features, first, smiles, True),
+                Reading.of(network.targets, state.target_features, second, sequence, False),
             )
             for network in state.networks
         ]

@@ -14,6 +14,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from medgraph.errors import ArtefactError, SchemaError
+from medgraph.heads.interaction.owners import Owners
 
 __all__ = ["Encoded", "Entities", "Features", "IdFeatures", "Inputs", "JoinedFeatures", "Saved"]
 
@@ -102,6 +103,17 @@ class Features(ABC):
     def size(self) -> int:
         """How many input tensors its encoder takes."""
         return 1
+
+    def owners(self, place: int, text: str, units: int, drug: bool) -> Owners | None:  # noqa: ARG002
+        """Whose, among the atoms or residues of this text, the `units` of an input are; None: nobody's, as with ids.
+
+        Args:
+            place: of the input among the `size` ones.
+            text: a SMILES or sequence.
+            units: tokens, or columns of a row.
+            drug: is it a drug?
+        """
+        return None
 
     @staticmethod
     def named(name: str) -> type[Features]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from scipy.sparse import csr_matrix, identity
 
+from medgraph.data.chemistry import read_molecule
+from medgraph.data.proteins import kmers
 from medgraph.data.smiles_atoms import atom_shares
 from medgraph.data.tokens import Tokens
-from medgraph.heads.interaction.features import Features
-from medgraph.heads.interaction.token_features import TokenFeatures
 
-__all__ = ["Occurrences", "Owners", "owners_of", "token_owners"]
+__all__ = ["Occurrences", "Owners", "kmer_owners", "morgan_owners", "token_owners"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +69,7 @@ class Occurrences(Owners):
 
 
 def token_owners(tokens: Tokens, text: str, rows: int, smiles: bool) -> Owners:
-    """Of each token, the mean of its letters' owners; of tokens beyond the text, nobody."""
+    """Of each of so many tokens, the mean of its letters' owners; of padding behind the text, nobody."""
     letters = csr_matrix(atom_shares(text)) if smiles else identity(len(text), format="csr")
     if tokens.pattern is None:
         spans = csr_matrix(identity(len(text), format="csr"))
@@ -81,14 +80,71 @@ def token_owners(tokens: Tokens, text: str, rows: int, smiles: bool) -> Owners:
         ends = np.concatenate([[0], np.cumsum(sizes)])
         spans = csr_matrix((np.repeat(1 / np.array(sizes), sizes), columns, ends), shape=(len(found), len(text)))
     shares = (spans @ letters)[:rows]
-    if shares.shape[0] < rows:
-        shares = csr_matrix((shares.data, shares.indices, shares.indptr), shape=shares.shape)
-        shares.resize(rows, shares.shape[1])
-    return Owners(csr_matrix(shares))
+    shares = csr_matrix(shares)
+    shares.resize(rows, shares.shape[1])
+    return Owners(shares)
 
 
-def owners_of(features: Features, _place: int, text: str, whole: Any) -> Owners | None:
-    """Whose each unit of this input is; None where it is nobody's."""
-    if isinstance(features, TokenFeatures):
-        return token_owners(features.tokens, text, whole.shape[0], smiles=features.tokens.symbols[0] in "(B")
-    return None
+def morgan_owners(
+    smiles: str,
+    radius: int,
+    bits: int,
+    chirality: bool = False,
+    counted: bool = False,
+    columns: Int64[np.ndarray, " c"] | None = None,
+) -> Occurrences:
+    """Of each bit of `morgan`, the atoms of the environments that set it.
+
+    Args:
+        smiles: of the molecule.
+        radius: of the fingerprint.
+        bits: that it is folded to.
+        chirality: is stereo looked at?
+        counted: are the numbers counts, not 0 and 1?
+        columns: which of the bits there are, in order; all by default.
+    """
+    from rdkit import Chem
+    from rdkit.Chem import rdFingerprintGenerator
+
+    molecule = read_molecule(smiles)
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=bits, includeChirality=chirality)
+    more = rdFingerprintGenerator.AdditionalOutput()
+    more.AllocateBitInfoMap()
+    generator.GetCountFingerprint(molecule, additionalOutput=more)
+    unit: list[int] = []
+    members: list[list[int]] = []
+    for bit, places in more.GetBitInfoMap().items():
+        for atom, reach in places:
+            bonds = [molecule.GetBondWithIdx(i) for i in Chem.FindAtomEnvironmentOfRadiusN(molecule, reach, atom)]
+            unit.append(bit)
+            members.append(sorted({atom, *(b.GetBeginAtomIdx() for b in bonds), *(b.GetEndAtomIdx() for b in bonds)}))
+    return _occurrences(unit, members, molecule.GetNumAtoms(), bits, counted, columns)
+
+
+def kmer_owners(
+    sequence: str, k: int, counted: bool = True, columns: Int64[np.ndarray, " c"] | None = None
+) -> Occurrences:
+    """Of each k-mer of `kmers`, the residues where it occurs. The arguments are those of `morgan_owners`."""
+    runs = [sequence[i : i + k] for i in range(len(sequence) - k + 1)]
+    table = kmers(runs, k)  # one run a row: its only column is its number
+    unit = table.indices.astype(np.int64).tolist()
+    members = [list(range(i, i + k)) for i in range(len(runs))]
+    return _occurrences(unit, members, len(sequence), table.shape[1], counted, columns)
+
+
+def _occurrences(
+    unit: list[int],
+    members: list[list[int]],
+    n: int,
+    units: int,
+    counted: bool,
+    columns: Int64[np.ndarray, " c"] | None,
+) -> Occurrences:
+    if columns is not None:
+        place = {column: i for i, column in enumerate(columns.tolist())}
+        there = [i for i, each in enumerate(unit) if each in place]
+        unit, members, units = [place[unit[i]] for i in there], [members[i] for i in there], len(place)
+    ends = np.concatenate([[0], np.cumsum([len(each) for each in members])]).astype(np.int64)
+    flat = [one for each in members for one in each]
+    table = csr_matrix((np.ones(len(flat)), flat, ends), shape=(len(members), n))
+    return Occurrences.of(units, np.array(unit, dtype=np.int64), table, counted)

@@ -13,7 +13,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from medgraph.heads.interaction.features import Features, Inputs, JoinedFeatures
-from medgraph.heads.interaction.owners import Owners, owners_of
+from medgraph.heads.interaction.owners import Owners
 from medgraph.heads.interaction.token_features import TokenFeatures
 
 __all__ = ["Piece", "Reading"]
@@ -61,18 +61,20 @@ class Reading:
         inputs: of this entity alone.
         parts: the kind of features of each input.
         text: its SMILES or sequence.
+        drug: is it a drug?
     """
 
     encoder: nn.Module
     inputs: Inputs
     parts: Sequence[tuple[Features, int]]
     text: str
+    drug: bool
     pieces: list[Piece] = field(init=False)
 
     @classmethod
-    def of(cls, encoder: nn.Module, features: Features, inputs: Inputs, text: str) -> Reading:
+    def of(cls, encoder: nn.Module, features: Features, inputs: Inputs, text: str, drug: bool) -> Reading:
         """With the pieces found by letting the encoder read once."""
-        return cls(encoder, inputs, _parts(features), text)
+        return cls(encoder, inputs, _parts(features, len(inputs)), text, drug)
 
     def __post_init__(self) -> None:
         self.pieces = self._find()
@@ -110,7 +112,7 @@ class Reading:
             if tensor.is_floating_point():
                 one_row = tensor.ndim < 2 or tensor.shape[0] == 1
                 whole = tensor.detach().reshape(1, -1) if one_row else tensor.detach().reshape(tensor.shape[0], -1)
-                owners = owners_of(*self.parts[place], self.text, whole)
+                owners = self._owners(place, whole.shape[1] if one_row else whole.shape[0])
                 found.append(Piece(whole, torch.zeros_like(whole), one_row, owners, input=place))
         return found
 
@@ -120,7 +122,7 @@ class Reading:
             rows = torch.arange(tokens.shape[0], device=tokens.device) % getattr(module, "stride", 1)
             whole = module.embedding.weight.detach()[tokens.long() + getattr(module, "tokens", 0) * rows]
             base = torch.where((tokens == 0)[:, None], whole, torch.zeros_like(whole))  # padding is always there
-            owners = owners_of(*self._part_of(tokens), self.text, whole)
+            owners = self._owners(self._place_of(tokens), whole.shape[0])
             found.append(Piece(whole, base, False, owners, module))
 
         return hook
@@ -134,16 +136,19 @@ class Reading:
 
         return hook
 
-    def _part_of(self, tensor: Tensor) -> tuple[Features, int]:
-        place = next((i for i, mine in enumerate(self.inputs) if mine is tensor), 0)
-        return self.parts[place]
+    def _place_of(self, tensor: Tensor) -> int:
+        return next((i for i, mine in enumerate(self.inputs) if mine is tensor), 0)
+
+    def _owners(self, place: int, units: int) -> Owners | None:
+        features, number = self.parts[place]
+        return features.owners(number, self.text, units, self.drug)
 
 
-def _parts(features: Features) -> list[tuple[Features, int]]:
+def _parts(features: Features, inputs: int) -> list[tuple[Features, int]]:
     """For each input tensor, the kind of features it is of, and its place among theirs."""
     if isinstance(features, JoinedFeatures):
-        return [part for each in features.parts for part in _parts(each)]
-    return [(features, place) for place in range(features.size)]
+        return [part for each in features.parts for part in _parts(each, each.size)]
+    return [(features, place) for place in range(inputs)]
 
 
 def _reads_tokens(module: nn.Module) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from medgraph.data.tokens import Tokens
 from medgraph.heads.interaction.features import Encoded, Entities, Features, Inputs, Saved
+from medgraph.heads.interaction.owners import Owners, token_owners
 
 __all__ = ["TokenFeatures"]
 
@@ -67,6 +68,10 @@ class TokenFeatures(Features):
     def size(self) -> int:
         """Tokens and lengths."""
         return 2
+
+    def owners(self, place: int, text: str, units: int, drug: bool) -> Owners | None:
+        """Of each token, whom its letters speak of; lengths are nobody's."""
+        return token_owners(self.tokens, text, units, drug) if place == 0 else None
 
     def saved(self) -> Saved:
         """The alphabet as JSON."""
