@@ -7,7 +7,8 @@ python benchmarks/risk.py --synthea FOLDER --tasks acute --quick
 Each seed draws other folds and other weights. Of a fold's other subjects one in six is for tuning. A figure is the mean
 over folds and seeds, after ± stands their standard deviation. Intervals are 95 %, drawn by subject (all samples of one
 in all folds and seeds together), those of a gain over a baseline paired. All models see the same samples and the same
-vocabulary. `NAME+skipgram` starts from vectors learned from train's histories. `--quick`: one fold of one seed.
+vocabulary. `NAME+skipgram` starts from vectors learned from train's histories, `NAME+alone` is without its wide part.
+`--quick`: one fold of one seed; `--minutes 30`: as many folds as can be begun in that time.
 
 For "bleed" the interactions that each head's risks rest on are looked at in each seed's first held-out fold, among
 pairs of the 20 codes that move them most: at which places stand the six that the generator planted? PBC2 has a file of
@@ -34,7 +35,7 @@ from medgraph.embeddings.visits import VisitSequences
 from medgraph.evaluation.resampled import estimate
 from medgraph.evaluation.resampling import Statistic
 from medgraph.heads.risk.base import RiskHead
-from medgraph.heads.risk.baselines import default_baselines
+from medgraph.heads.risk.baselines import Baseline, WindowedLogistic, default_baselines
 from medgraph.heads.risk.judging import statistics_of
 from medgraph.heads.risk.targets import HazardTarget, LabelTarget
 
@@ -58,12 +59,14 @@ def split(cohort: Cohort, seed: int, fold: int, folds: int) -> Cohort:
 
 
 def made(name: str, question: Question, cohort: Cohort, seed: int, epochs: int | None) -> RiskHead:
-    """A head; `+skipgram` learns its vectors first, from what train's samples may see."""
+    """A head; `+skipgram` learns its vectors first, from what train's samples may see; `+alone` has no wide part."""
     kind, _, start = name.partition("+")
     settings = {**question.settings, **SIZES.get(kind, {}), "seed": seed}
     if epochs is not None:
         settings["epochs"] = epochs
-    if start:
+    if start == "alone":
+        settings["wide"] = False
+    elif start:
         size = int(settings["vector_size"])
         encoder = mg.SkipGram(vector_size=size, window=20, negative=2, alpha=0.2, epochs=20, seed=seed)
         histories = VisitSequences(cohort.train, label="asked", context="subject")
@@ -84,7 +87,9 @@ def baselines(question: Question, cohort: Cohort, seed: int) -> dict[str, np.nda
         if task.kind == "survival"
         else LabelTarget.of(task.kind, task.names, fitting.label, False)
     )
-    chosen = default_baselines(target, fitting) if question.baselines is None else question.baselines
+    chosen: tuple[Baseline, ...] = question.baselines or default_baselines(target, fitting)
+    if isinstance(target, LabelTarget):
+        chosen += (WindowedLogistic(),)
     return {each.name: each.fit(fitting, tuning, target, seed)(held_out) for each in chosen}
 
 
@@ -109,31 +114,35 @@ def run(key: str, given: argparse.Namespace) -> dict[str, object]:
     figures: Figures = defaultdict(lambda: defaultdict(list))
     subjects: list[np.ndarray] = []
     places: dict[str, list[list[int]]] = defaultdict(list)
-    for seed in range(given.seeds):
-        for fold in range(1 if given.quick else given.folds):
-            began = time.perf_counter()
-            parts = split(cohort, seed, fold, given.folds)
-            risks = {}
-            for name in heads:
-                started = time.perf_counter()
-                head = made(name, question, parts, seed, given.epochs).fit(parts, "asked", progress=False)
-                found = head.predict_proba(parts.held_out)
-                risks[name] = (found, found.probability)
-                print(f"    {name}: {time.perf_counter() - started:.1f} s", flush=True)
-                if key == "bleed" and fold == 0:
-                    factors = mg.explain_risk(head, parts.held_out, max_codes=20, max_samples=600, min_samples=5)
-                    places[name].append(planted_pairs(factors.pairs))
-            risks |= {name: (found, risk) for name, risk in baselines(question, parts, seed).items()}
-            for name, (frame, risk) in risks.items():
-                told = statistics_of(frame, risk)
-                for metric in question.metrics:
-                    figures[name][metric].append((told[metric], len(frame)))
-            subjects.append(found.subject_id)
-            now = {n: round(float(rows[question.metrics[0]][-1][0](np.ones((1, len(found))))[0, 0]), 3)
-                   for n, rows in figures.items()}  # fmt: skip
-            seconds = round(time.perf_counter() - began, 1)
-            print(f"  seed {seed} fold {fold} ({seconds} s): {json.dumps(now)}", flush=True)
-            gc.collect()
+    started_at = time.perf_counter()
+    order = [(fold, seed) for fold in range(1 if given.quick else given.folds) for seed in range(given.seeds)]
+    for done, (fold, seed) in enumerate(order):
+        if given.minutes and done >= given.seeds and time.perf_counter() - started_at > given.minutes * 60:
+            print(f"  {done} of {len(order)} folds: the time is over", flush=True)
+            break
+        began = time.perf_counter()
+        parts = split(cohort, seed, fold, given.folds)
+        risks = {}
+        for name in heads:
+            started = time.perf_counter()
+            head = made(name, question, parts, seed, given.epochs).fit(parts, "asked", progress=False)
+            found = head.predict_proba(parts.held_out)
+            risks[name] = (found, found.probability)
+            print(f"    {name}: {time.perf_counter() - started:.1f} s", flush=True)
+            if key == "bleed" and fold == 0:
+                factors = mg.explain_risk(head, parts.held_out, max_codes=20, max_samples=600, min_samples=5)
+                places[name].append(planted_pairs(factors.pairs))
+        risks |= {name: (found, risk) for name, risk in baselines(question, parts, seed).items()}
+        for name, (frame, risk) in risks.items():
+            told = statistics_of(frame, risk)
+            for metric in question.metrics:
+                figures[name][metric].append((told[metric], len(frame)))
+        subjects.append(found.subject_id)
+        now = {n: round(float(rows[question.metrics[0]][-1][0](np.ones((1, len(found))))[0, 0]), 3)
+               for n, rows in figures.items()}  # fmt: skip
+        seconds = round(time.perf_counter() - began, 1)
+        print(f"  seed {seed} fold {fold} ({seconds} s): {json.dumps(now)}", flush=True)
+        gc.collect()
     result = summary(question, heads, figures, np.concatenate(subjects), given.bootstrap)
     for name, each in places.items():
         print(f"  {name}: places of planted interactions among those that raise the risk, by seed: {each}")
@@ -174,6 +183,7 @@ def main() -> None:
     parser.add_argument("--heads", nargs="+", metavar="HEAD", help="such as RETAIN, VisitGRU+skipgram")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--minutes", type=float, help="no new fold of a task after so long, once each seed has had one")
     parser.add_argument("--epochs", type=int, help="at most, in place of each task's own")
     parser.add_argument("--bootstrap", type=int, default=500)
     parser.add_argument("--quick", action="store_true", help="one fold of one seed")

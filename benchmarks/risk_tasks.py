@@ -71,7 +71,7 @@ class Question:
     metrics: tuple[str, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
     baselines: tuple[Baseline, ...] | None = None
-    heads: tuple[str, ...] = ("VisitGRU", "VisitGRU+skipgram", "RETAIN", "Deepr", "DeepPatient")
+    heads: tuple[str, ...] = ("VisitGRU", "VisitGRU+alone", "VisitGRU+skipgram", "RETAIN")
 
 
 @dataclass(frozen=True)
@@ -173,11 +173,11 @@ def omop(path: Path) -> Cohort:
     return mg.load("omop", path=path)
 
 
-LONG = {"min_count": 20, "max_visits": 60, "vector_size": 32, "dropout": 0.5, "learning_rate": 2e-3, "epochs": 8}
-LONG |= {"weight_decay": 1e-2, "patience": 2}
-MANY = {"min_count": 20, "max_visits": 60, "vector_size": 64, "dropout": 0.2, "learning_rate": 1e-2, "epochs": 30}
-MANY |= {"patience": 4}
-SHORT = {"vector_size": 32, "dropout": 0.3, "learning_rate": 3e-3, "epochs": 30, "patience": 4}
+LONG = {"min_count": 20, "max_visits": 60, "vector_size": 32, "dropout": 0.5, "learning_rate": 4e-3, "epochs": 8}
+LONG |= {"weight_decay": 1e-2, "patience": 2, "batch_size": 256}
+MANY = {"min_count": 20, "max_visits": 60, "vector_size": 64, "dropout": 0.2, "learning_rate": 1e-2, "epochs": 12}
+MANY |= {"patience": 2, "batch_size": 256}
+SHORT = {"vector_size": 32, "dropout": 0.3, "learning_rate": 3e-3, "epochs": 15, "patience": 2, "batch_size": 128}
 FLAT = {"vector_size": 32, "dropout": 0.4, "learning_rate": 2e-3, "weight_decay": 1e-2, "epochs": 30, "bins": 20}
 FLAT |= {"batch_size": 256, "patience": 3}
 COX = (CountCox(codes=0), ValueCox())
@@ -194,7 +194,7 @@ QUESTIONS = {
     "next": Question(
         f"Synthea: the next visit's new disorders (those of {LEAST} records or more), where it brings one",
         "synthea", synthea, next_new, ("recall@10", "macro AUROC"), MANY,
-        heads=("VisitGRU", "VisitGRU+skipgram", "RETAIN", "Deepr"),
+        heads=("VisitGRU", "VisitGRU+alone", "VisitGRU+skipgram"),
     ),
     "bleed": Question(
         "Eunomia: gastro-intestinal bleed within 90 days of the first NSAID",
