@@ -3,9 +3,9 @@
 python benchmarks/synthea.py ...                                       makes a cohort, see there
 python benchmarks/risk_curve.py FOLDER --sizes 250 500 1000 2000 4000  of 5,000 patients
 
-Asked is the "acute" question of risk.py. One in five subjects is held out, the same ones for every size; of the others as
-many are drawn as the size says, one in six of them for tuning, anew in each draw. What is told is the AUROC on the held
-out, its mean over draws and, after ±, their standard deviation.
+Asked is the "acute" question of risk.py. One in five subjects is held out, the same ones for every size; of the others
+as many are drawn as the size says, one in six of them for tuning, anew in each draw. What is told is the AUROC on the
+held out, its mean over draws and, after ±, their standard deviation.
 """
 
 from __future__ import annotations
