@@ -43,11 +43,14 @@ if TYPE_CHECKING:
     from medgraph.explore.timeline import timeline
     from medgraph.heads.interaction.als import ALS
     from medgraph.heads.interaction.deepdta import DeepDTA
+    from medgraph.heads.interaction.knowledge import KnowledgeDTA
     from medgraph.heads.interaction.kronrls import KronRLS
     from medgraph.heads.interaction.lstm import PairLSTM
     from medgraph.heads.interaction.means import PairMeans
+    from medgraph.heads.interaction.mlp import FingerprintMLP
     from medgraph.heads.interaction.neighbours import PairNeighbours
     from medgraph.heads.interaction.screen import screen
+    from medgraph.heads.interaction.stack import InteractionStack
     from medgraph.heads.interaction.synergy import DeepSynergy
     from medgraph.heads.repurposing.baselines import DegreePrior, NearestNeighbour
     from medgraph.heads.repurposing.kernels import SharedNeighbours
@@ -85,10 +88,13 @@ _HOME = {
     "EdgeSplit": "medgraph.evaluation.splits",
     "EdgeType": "medgraph.data.schema",
     "Embedding": "medgraph.embeddings.embedding",
+    "FingerprintMLP": "medgraph.heads.interaction.mlp",
     "GRUD": "medgraph.heads.risk.grud",
     "GensimBackend": "medgraph.embeddings.skipgram_gensim",
     "InnerProduct": "medgraph.embeddings.decoders",
+    "InteractionStack": "medgraph.heads.interaction.stack",
     "JointSequences": "medgraph.embeddings.joint",
+    "KnowledgeDTA": "medgraph.heads.interaction.knowledge",
     "KnowledgeGraph": "medgraph.data.graph",
     "KronRLS": "medgraph.heads.interaction.kronrls",
     "LinkPredictor": "medgraph.heads.repurposing.predictor",
@@ -163,9 +169,12 @@ __all__ = [
     "EdgeSplit",
     "EdgeType",
     "Embedding",
+    "FingerprintMLP",
     "GensimBackend",
     "InnerProduct",
+    "InteractionStack",
     "JointSequences",
+    "KnowledgeDTA",
     "KnowledgeGraph",
     "KronRLS",
     "LinkPredictor",

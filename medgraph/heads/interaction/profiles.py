@@ -198,12 +198,13 @@ class ProfileKronRLS(Baseline):
     ) -> list[_Table]:
         """For each ridge the coefficients as a table."""
         kind = np.float32 if max(cells.shape) > 1000 else np.float64  # halves the time where it is long
-        drug, target = kernels[0].astype(kind), kernels[1].astype(kind)
-        table = np.zeros(cells.shape, dtype=kind)
+        drug: np.ndarray = kernels[0].astype(kind)
+        target: np.ndarray = kernels[1].astype(kind)
+        table: np.ndarray = np.zeros(cells.shape, dtype=kind)
 
         def product(c: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
             table[cells.drug, cells.target] = c
-            return np.asarray((drug @ table @ target)[cells.drug, cells.target], dtype=np.float64)
+            return np.asarray(np.matmul(drug, np.matmul(table, target))[cells.drug, cells.target], dtype=np.float64)
 
         found = solve_shifted(product, cells.value - mean, ridges, self.iterations, self.tolerance)
         return [cells.table(c) for c in found]

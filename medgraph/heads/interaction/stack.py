@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float64
+import pyarrow as pa
+from jaxtyping import Bool, Float64, Int64
 
 from medgraph.errors import NotFittedError, SchemaError
 from medgraph.heads.interaction.als import ALS
@@ -27,6 +28,7 @@ from medgraph.heads.interaction.out_of_fold import (
     together,
 )
 from medgraph.heads.interaction.profiles import ProfileKronRLS
+from medgraph.heads.interaction.similarity import KmerCosine, Tanimoto
 from medgraph.heads.interaction.stacked import (
     NAMELESS,
     Join,
@@ -60,11 +62,12 @@ class InteractionStack:
     """y = trees(what each member says, the pair's surroundings): stacked generalisation (Wolpert 1992).
 
     The trees learn from out-of-fold predictions: each member is fitted on all folds but one and predicts that one. How
-    many trees there are, or a ridge regression in their place, is chosen on valid, whose predictions are by members
-    that were fitted on train alone. Baselines choose their hyper-parameters on valid too, once; heads stop by it.
+    many trees there are, and whether a ridge regression takes their place or is averaged with them, is chosen on valid,
+    whose predictions are by members that were fitted on train alone. Baselines choose their hyper-parameters on valid
+    too, once; heads stop by it.
 
     Args:
-        members: heads and baselines, unfitted; None: KronRLS, KronRLS on profiles, ALS and nearest neighbours.
+        members: heads and baselines, unfitted; None: KronRLS, two KronRLS on profiles, ALS, nearest neighbours.
         by: what a fold holds out. Choose what you will predict: for new drugs "drug", so that the trees learn how far
             each member can be trusted there. One molecule, and near-identical sequences, are held out together.
         folds: by "both", drugs and targets each fall into so many groups, and a fold is a group of one by one of other.
@@ -115,7 +118,9 @@ class InteractionStack:
         settled = [one.settled() if isinstance(one, Baseline) else one for one in fitted]
         surroundings = Surroundings.fitted(train)
         looking = np.column_stack([*(one.scores(valid) for one in fitted), surroundings.columns(valid)])
-        errors = {member_name(one): error_of(looking[:, i], valid) for i, one in enumerate(fitted)}
+        names = [member_name(one) for one in fitted]
+        names = [f"{name} ({i + 1})" if names.count(name) > 1 else name for i, name in enumerate(names)]
+        errors = {name: error_of(looking[:, i], valid) for i, name in enumerate(names)}
         folded = [out_of_fold(settled, train, self.by, self.folds, self.seed + i, valid) for i in range(self.bags)]
         learning = [(columns, train.value[rows]) for columns, rows in folded]
         chosen, join, made = self._choose(learning, looking, valid)
@@ -124,7 +129,11 @@ class InteractionStack:
         conformal = None if train.kind == "binary" else Conformal.fitted(valid.value, values)
         if whole is not train:
             folded = [out_of_fold(settled, whole, self.by, self.folds, self.seed + i, None) for i in range(self.bags)]
-            join = tuple(self._made(chosen, columns, whole.value[rows], train.kind) for columns, rows in folded)
+            join = tuple(
+                self._made(name, columns, whole.value[rows], train.kind)
+                for name in chosen.split(", ")
+                for columns, rows in folded
+            )
             fitted = [fit_member(one, whole, None, progress) for one in settled]
             surroundings = Surroundings.fitted(whole)
         self._state = Stacked(tuple(fitted), surroundings, join, chosen, errors, conformal, whole)
@@ -132,7 +141,11 @@ class InteractionStack:
 
     def _unfitted(self) -> Sequence[Member]:
         if self.members is None:
-            return KronRLS(), ProfileKronRLS(), ALS(), PairNeighbours()
+            other = ProfileKronRLS(
+                drug_similarity=Tanimoto(radius=3, bits=4096), target_similarity=KmerCosine(3), target_power=1.0,
+                drug_profile=0.5, target_profile=0.35, identity=0.02,
+            )  # fmt: skip
+            return KronRLS(), ProfileKronRLS(), other, ALS(), PairNeighbours()
         if not self.members:
             raise SchemaError("There is nothing to stack: give members, heads or baselines.")
         return self.members
@@ -150,14 +163,20 @@ class InteractionStack:
             values = np.mean([one[number] for one in staged], axis=0)
             errors[f"{rounds} trees"] = error_of(probability(values) if valid.kind == "binary" else values, valid)
         if valid.kind == "regression":
-            for ridge in _RIDGES:
-                name = f"ridge {ridge:g}"
+            for strength in _RIDGES:
+                name = f"ridge {strength:g}"
                 made[name] = tuple(self._made(name, *one, valid.kind) for one in learning)
                 errors[name] = error_of(joined(made[name], looking, valid), valid)
-        chosen = min(errors, key=lambda name: errors[name])
-        if chosen not in made:
-            rounds = int(chosen.split()[0])
-            made[chosen] = tuple(one.first(rounds) for one in made[most] if isinstance(one, BoostedTrees))
+
+        def best(word: str) -> str:
+            return min((name for name in errors if word in name), key=lambda name: errors[name], default="")
+
+        trees, ridge = best("trees"), best("ridge")
+        made[trees] = tuple(one.first(int(trees.split()[0])) for one in made[most] if isinstance(one, BoostedTrees))
+        if ridge:
+            made[f"{trees}, {ridge}"] = made[trees] + made[ridge]
+            errors[f"{trees}, {ridge}"] = error_of(joined(made[f"{trees}, {ridge}"], looking, valid), valid)
+        chosen: str = min(made, key=lambda way: errors[way])
         return chosen, made[chosen], errors
 
     def _made(self, name: str, columns: np.ndarray, y: np.ndarray, kind: str) -> BoostedTrees | Linear:
@@ -214,17 +233,10 @@ class InteractionStack:
         low = high = None
         if state.conformal is not None:
             low, high = state.conformal.interval(value, None, level, train.limit)
-        ids, seen = [], []
-        for table, rows, text, own in (
-            (pairs.drugs, pairs.drug, "smiles", known[0]),
-            (pairs.targets, pairs.target, "sequence", known[1]),
-        ):
-            names, texts = table["id"].to_pylist(), table[text].to_pylist()
-            trained = set(own.filter(own["seen"])[text].to_pylist())
-            ids.append(tuple("" if names[i].startswith(NAMELESS) else names[i] for i in rows.tolist()))
-            seen.append(np.array([texts[i] in trained for i in rows.tolist()], dtype=bool))
+        drug_ids, drug_seen = _told(pairs.drugs, "smiles", pairs.drug, known[0])
+        target_ids, target_seen = _told(pairs.targets, "sequence", pairs.target, known[1])
         unit = "probability" if train.kind == "binary" else train.unit
-        return Interactions(*ids, value, unit, low, high, level, None, *seen)
+        return Interactions(drug_ids, target_ids, value, unit, low, high, level, None, drug_seen, target_seen)
 
     def _fitted(self) -> Stacked:
         if self._state is None:
@@ -247,3 +259,13 @@ class InteractionStack:
         stack = cls(**found)
         stack._state = state
         return stack
+
+
+def _told(
+    table: pa.Table, text: str, rows: Int64[np.ndarray, " n"], known: pa.Table
+) -> tuple[tuple[str, ...], Bool[np.ndarray, " n"]]:
+    """The id of each pair's drug or target, and whether it was trained on."""
+    ids, texts = table["id"].to_pylist(), table[text].to_pylist()
+    trained = set(known.filter(known["seen"])[text].to_pylist())
+    names = tuple("" if ids[row].startswith(NAMELESS) else ids[row] for row in rows.tolist())
+    return names, np.array([texts[row] in trained for row in rows.tolist()], dtype=bool)

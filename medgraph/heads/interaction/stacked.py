@@ -204,26 +204,30 @@ def load_stack(folder: str | Path) -> tuple[dict[str, Any], Stacked]:
             members.append(kind.load(Path(folder) / f"member{number}"))
         else:
             members.append(_restored(kind, one).fit(train))
-    kind = Linear if chosen.startswith("ridge") else BoostedTrees
-    joins = [name for name in saved.tensors if name.startswith("join")]
-    join = tuple(kind.restore(saved.tensors[f"join{number}"]) for number in range(len(joins)))
+    joins = [saved.tensors[f"join{n}"] for n in range(sum(name.startswith("join") for name in saved.tensors))]
+    join = tuple((Linear if "weights" in arrays else BoostedTrees).restore(arrays) for arrays in joins)
     conformal = Conformal(saved.tensors["conformal"]["errors"]) if "conformal" in saved.tensors else None
     errors = saved.metrics["errors on valid"]
     return given, Stacked(tuple(members), Surroundings.fitted(train), join, chosen, errors, conformal, train)
 
 
-def _settings(baseline: Baseline) -> dict[str, Any]:
+def _settings(baseline: Any) -> dict[str, Any]:
     """JSON values; a similarity as its class and fields."""
     found: dict[str, Any] = {}
     for f in fields(baseline):
         if f.init:
-            value = getattr(baseline, f.name)
+            value: Any = getattr(baseline, f.name)
             if isinstance(value, Similarity):
-                if not is_dataclass(value):
-                    raise SchemaError(f"{type(value).__name__} is no dataclass: a stack with it cannot be saved.")
-                value = {"similarity": type(value).__name__, **{g.name: getattr(value, g.name) for g in fields(value)}}
+                value = _plain(value)
             found[f.name] = value
     return found
+
+
+def _plain(similarity: Any) -> dict[str, Any]:
+    if not is_dataclass(similarity):
+        raise SchemaError(f"{type(similarity).__name__} is no dataclass: a stack with it cannot be saved.")
+    own = {f.name: getattr(similarity, f.name) for f in fields(similarity)}
+    return {"similarity": type(similarity).__name__, **own}
 
 
 def _restored(kind: type[Baseline], settings: Mapping[str, Any]) -> Baseline:
@@ -238,14 +242,11 @@ def _restored(kind: type[Baseline], settings: Mapping[str, Any]) -> Baseline:
     return kind(**found)
 
 
-def _named(name: str) -> type[Baseline] | type[InteractionHead]:
-    for base in (Baseline, InteractionHead):
-        try:
-            found: type[Baseline] | type[InteractionHead] = _subclass(base, name)
-        except ArtefactError:
-            continue
-        return found
-    raise ArtefactError(f"{name!r} is no known head or baseline: import its module before loading the stack.")
+def _named(name: str) -> type[Baseline | InteractionHead]:
+    try:
+        return _subclass(Baseline, name)
+    except ArtefactError:
+        return _subclass(InteractionHead, name)
 
 
 def _subclass(base: type[Any], name: str) -> type[Any]:
