@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -13,7 +14,18 @@ from medgraph.data.proteins import kmers
 from medgraph.data.smiles_atoms import atom_shares
 from medgraph.data.tokens import Tokens
 
-__all__ = ["Occurrences", "Owners", "kmer_owners", "morgan_owners", "token_owners"]
+__all__ = [
+    "Number",
+    "Occurrences",
+    "Owners",
+    "atom_owners",
+    "bond_owners",
+    "kmer_owners",
+    "morgan_owners",
+    "token_owners",
+]
+
+Number: TypeAlias = Literal["there", "count", "log"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,29 +54,30 @@ class Occurrences(Owners):
     Args:
         unit: of each occurrence.
         members: (occurrences, n), 1 where it is made of that atom or residue.
-        counted: the unit's number is how often it occurs; else it is there or not.
+        number: the unit's number says that it is "there" or not, how often ("count"), or log(1 + how often) ("log").
     """
 
     unit: np.ndarray
     members: csr_matrix
-    counted: bool
+    number: Number
 
     @classmethod
-    def of(cls, units: int, unit: np.ndarray, members: csr_matrix, counted: bool) -> Occurrences:
+    def of(cls, units: int, unit: np.ndarray, members: csr_matrix, number: Number) -> Occurrences:
         """Each occurrence has an equal share of its unit, each of its members an equal share of that."""
         times = np.bincount(unit, minlength=units)
         weights = 1 / (times[unit] * np.asarray(members.sum(axis=1)).ravel())
         which = csr_matrix((weights, (unit, np.arange(unit.size))), shape=(units, unit.size))
-        return cls(which @ members, unit, members, counted)
+        return cls(which @ members, unit, members, number)
 
     def left(self, kept: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " u"]:
-        """The share of each unit's occurrences that are whole; of one that is there or not, whether any is."""
+        """What is left of each unit's number when only the occurrences count that are whole."""
         units = self.shares.shape[0]
         whole = np.asarray(self.members @ (1 - kept)).ravel() < 0.5
-        times = np.bincount(self.unit, minlength=units)
-        intact = np.bincount(self.unit, weights=whole, minlength=units)
-        if not self.counted:
-            return np.where(times > 0, intact > 0, 1.0).astype(np.float64)
+        times, intact = (np.bincount(self.unit, weights, units).astype(np.float64) for weights in (None, whole))
+        if self.number == "log":
+            times, intact = np.log1p(times), np.log1p(intact)
+        elif self.number == "there":
+            times, intact = np.minimum(times, 1), np.minimum(intact, 1)
         return np.divide(intact, times, out=np.ones(units), where=times > 0)
 
 
@@ -85,12 +98,23 @@ def token_owners(tokens: Tokens, text: str, rows: int, smiles: bool) -> Owners:
     return Owners(shares)
 
 
+def atom_owners(atoms: int) -> Owners:
+    """Of each atom, itself."""
+    return Owners(csr_matrix(identity(atoms, format="csr")))
+
+
+def bond_owners(ends: Int64[np.ndarray, "2 b"], atoms: int) -> Owners:
+    """Of each bond, half each of its two atoms."""
+    rows = np.tile(np.arange(ends.shape[1]), 2)
+    return Owners(csr_matrix((np.full(rows.size, 0.5), (rows, ends.ravel())), shape=(ends.shape[1], atoms)))
+
+
 def morgan_owners(
     smiles: str,
     radius: int,
     bits: int,
     chirality: bool = False,
-    counted: bool = False,
+    number: Number = "there",
     columns: Int64[np.ndarray, " c"] | None = None,
 ) -> Occurrences:
     """Of each bit of `morgan`, the atoms of the environments that set it.
@@ -100,7 +124,7 @@ def morgan_owners(
         radius: of the fingerprint.
         bits: that it is folded to.
         chirality: is stereo looked at?
-        counted: are the numbers counts, not 0 and 1?
+        number: what the bits' numbers say.
         columns: which of the bits there are, in order; all by default.
     """
     from rdkit import Chem
@@ -118,18 +142,18 @@ def morgan_owners(
             bonds = [molecule.GetBondWithIdx(i) for i in Chem.FindAtomEnvironmentOfRadiusN(molecule, reach, atom)]
             unit.append(bit)
             members.append(sorted({atom, *(b.GetBeginAtomIdx() for b in bonds), *(b.GetEndAtomIdx() for b in bonds)}))
-    return _occurrences(unit, members, molecule.GetNumAtoms(), bits, counted, columns)
+    return _occurrences(unit, members, molecule.GetNumAtoms(), bits, number, columns)
 
 
 def kmer_owners(
-    sequence: str, k: int, counted: bool = True, columns: Int64[np.ndarray, " c"] | None = None
+    sequence: str, k: int, number: Number = "count", columns: Int64[np.ndarray, " c"] | None = None
 ) -> Occurrences:
     """Of each k-mer of `kmers`, the residues where it occurs. The arguments are those of `morgan_owners`."""
     runs = [sequence[i : i + k] for i in range(len(sequence) - k + 1)]
     table = kmers(runs, k)  # one run a row: its only column is its number
     unit = table.indices.astype(np.int64).tolist()
     members = [list(range(i, i + k)) for i in range(len(runs))]
-    return _occurrences(unit, members, len(sequence), table.shape[1], counted, columns)
+    return _occurrences(unit, members, len(sequence), table.shape[1], number, columns)
 
 
 def _occurrences(
@@ -137,7 +161,7 @@ def _occurrences(
     members: list[list[int]],
     n: int,
     units: int,
-    counted: bool,
+    number: Number,
     columns: Int64[np.ndarray, " c"] | None,
 ) -> Occurrences:
     if columns is not None:
@@ -147,4 +171,4 @@ def _occurrences(
     ends = np.concatenate([[0], np.cumsum([len(each) for each in members])]).astype(np.int64)
     flat = [one for each in members for one in each]
     table = csr_matrix((np.ones(len(flat)), flat, ends), shape=(len(members), n))
-    return Occurrences.of(units, np.array(unit, dtype=np.int64), table, counted)
+    return Occurrences.of(units, np.array(unit, dtype=np.int64), table, number)

@@ -12,8 +12,10 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
+from medgraph.heads.interaction.behind import behind
 from medgraph.heads.interaction.features import Features, Inputs, JoinedFeatures
-from medgraph.heads.interaction.owners import Owners
+from medgraph.heads.interaction.molecular_graph import MoleculeEncoder, MoleculeFeatures
+from medgraph.heads.interaction.owners import Owners, atom_owners, bond_owners
 from medgraph.heads.interaction.token_features import TokenFeatures
 
 __all__ = ["Piece", "Reading"]
@@ -28,6 +30,10 @@ class Piece:
         base: (rows, d).
         columns: the units are the columns of one row, such as the bits of a fingerprint, not rows.
         owners: whose each unit is; None where it is nobody's, as with ids and graph vectors.
+        module: in which it stands in for what is looked up, at its `call`-th call.
+        call: counted from 0.
+        input: or the number of the input that it stands in for.
+        make: makes that input of it.
     """
 
     whole: Float[Tensor, "u d"]
@@ -37,6 +43,7 @@ class Piece:
     module: nn.Module | None = None
     call: int = 0
     input: int = -1
+    make: Callable[[Tensor], Tensor] | None = None
 
     def shares(self, each: Float[Tensor, "u d"]) -> Float64[np.ndarray, " n"]:
         """Numbers of the piece's size, summed over each unit and spread over the unit's atoms or residues."""
@@ -79,7 +86,7 @@ class Reading:
     def __post_init__(self) -> None:
         self.pieces = self._find()
 
-    def encode(self, stand_ins: Sequence[Float[Tensor, "k u d"]]) -> Float[Tensor, "k w"]:
+    def encode(self, stand_ins: Sequence[Tensor]) -> Float[Tensor, "k w"]:
         """The entity's vector, k times, when these stand in for the pieces."""
         times = len(stand_ins[0]) if stand_ins else 1
         if times > 1 and not all(
@@ -89,7 +96,9 @@ class Reading:
             return torch.cat([self.encode([each[i : i + 1] for each in stand_ins]) for i in range(times)])
         inputs = [tensor.repeat(times, *[1] * (tensor.ndim - 1)) for tensor in self.inputs]
         for piece, tensor in zip(self.pieces, stand_ins, strict=True):
-            if piece.input >= 0:
+            if piece.make is not None:
+                inputs[piece.input] = piece.make(tensor.reshape(times, -1))
+            elif piece.input >= 0:
                 inputs[piece.input] = tensor.reshape(inputs[piece.input].shape)
         with _standing_in(self.pieces, stand_ins):
             found: Tensor = self.encoder(*inputs)
@@ -99,17 +108,27 @@ class Reading:
         found: list[Piece] = []
         hooks = []
         inside = {m for module in self.encoder.modules() if _reads_tokens(module) for m in module.modules()}
+        tables = {
+            table: kind
+            for module in self.encoder.modules()
+            if isinstance(module, MoleculeEncoder)
+            for kind in ("atoms", "bonds")
+            for table in getattr(module, kind)
+        }
         for module in self.encoder.modules():
             if _reads_tokens(module):
                 hooks.append(module.register_forward_pre_hook(self._token_hook(found), with_kwargs=True))
             elif isinstance(module, nn.Embedding) and module not in inside:
-                hooks.append(module.register_forward_hook(self._id_hook(found)))
+                hooks.append(module.register_forward_hook(self._table_hook(found, tables.get(module))))
         with torch.no_grad():
             self.encoder(*self.inputs)
         for hook in hooks:
             hook.remove()
         for place, tensor in enumerate(self.inputs):
-            if tensor.is_floating_point():
+            if hidden := behind(self.parts[place][0], self.text, tensor.device):
+                zeros = torch.zeros_like(hidden.numbers)
+                found.append(Piece(hidden.numbers, zeros, True, hidden.owners, input=place, make=hidden.make))
+            elif tensor.is_floating_point():
                 one_row = tensor.ndim < 2 or tensor.shape[0] == 1
                 whole = tensor.detach().reshape(1, -1) if one_row else tensor.detach().reshape(tensor.shape[0], -1)
                 owners = self._owners(place, whole.shape[1] if one_row else whole.shape[0])
@@ -127,14 +146,23 @@ class Reading:
 
         return hook
 
-    def _id_hook(self, found: list[Piece]) -> Callable[..., None]:
+    def _table_hook(self, found: list[Piece], kind: str | None) -> Callable[..., None]:
+        """Of a table of atoms' or bonds' properties, or else of ids, where the first is that of an unknown one."""
+
         def hook(module: Any, _args: tuple[Any, ...], output: Tensor) -> None:
             calls = sum(piece.module is module for piece in found)
             whole = output.detach().reshape(-1, output.shape[-1])
-            unknown = module.weight.detach()[:1].expand_as(whole)
-            found.append(Piece(whole, unknown, False, None, module, calls))
+            if kind is None:
+                found.append(Piece(whole, module.weight.detach()[:1].expand_as(whole), False, None, module, calls))
+                return
+            atoms, ends = (self.inputs[self._input_of(MoleculeFeatures, number)] for number in (0, 1))
+            owners = bond_owners(ends.cpu().numpy(), len(atoms)) if kind == "bonds" else atom_owners(len(atoms))
+            found.append(Piece(whole, torch.zeros_like(whole), False, owners, module, calls))
 
         return hook
+
+    def _input_of(self, kind: type[Features], number: int) -> int:
+        return next(i for i, (part, at) in enumerate(self.parts) if isinstance(part, kind) and at == number)
 
     def _place_of(self, tensor: Tensor) -> int:
         return next((i for i, mine in enumerate(self.inputs) if mine is tensor), 0)

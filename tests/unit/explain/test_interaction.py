@@ -9,12 +9,15 @@ import pytest
 import torch
 from binders import GROUP, MOTIF, affinities, deep_dta
 
+from medgraph.embeddings.embedding import Embedding
 from medgraph.errors import NotFittedError, SchemaError, UnknownIdentifierError
 from medgraph.explain.interaction import Deletion, explain_interaction
 from medgraph.heads.interaction.attribution import explain_pair, integrated_gradients, read_pair
 from medgraph.heads.interaction.base import InteractionHead
 from medgraph.heads.interaction.deepdta import DeepDTA
+from medgraph.heads.interaction.knowledge import KnowledgeDTA
 from medgraph.heads.interaction.lstm import PairLSTM
+from medgraph.heads.interaction.mlp import FingerprintMLP
 
 Chem = pytest.importorskip("rdkit.Chem")
 
@@ -78,12 +81,46 @@ def test_exact_where_it_can_be_by_hand() -> None:
     assert float(kink[0]) == pytest.approx(0.3, abs=0.002)
 
 
-@pytest.mark.parametrize("name", ["DeepDTA", "PairLSTM", "members", "binary", "short"])
+@pytest.mark.parametrize("ids", [True, False])
+def test_fingerprints_give_their_shares_to_the_atoms_of_their_environments(ids: bool) -> None:
+    split = affinities().split(seed=0)
+    head = FingerprintMLP(
+        ids=ids, epochs=30, batch_size=64, block=8, device="cpu", tower=64, hidden=(64,), vector_size=16, dropout=0.1
+    ).fit(split.train, split.valid, progress=False)
+    group = Chem.MolFromSmarts(GROUP)
+    drugs = [smiles for smiles in split.train.smiles if Chem.MolFromSmiles(smiles).HasSubstructMatch(group)]
+    sequences = [sequence for sequence in split.train.sequences if MOTIF in sequence]
+    for smiles, sequence in zip(drugs[:3], sequences[:3], strict=True):
+        found = head.explain(smiles, sequence)
+        assert abs(found.residual) < 0.01
+        assert (found.other != 0) == ids
+        assert found.value == pytest.approx(head.predict(smiles=smiles, sequences=sequence).value[0], abs=1e-3)
+        planted = set(Chem.MolFromSmiles(smiles).GetSubstructMatch(group))
+        assert set(np.argsort(-found.atoms)[:3].tolist()) <= planted
+        place = sequence.index(MOTIF)
+        window = max(found.windows(len(MOTIF) + 2), key=lambda w: w.contribution)
+        assert max(0, min(window.last, place + 4) - max(window.first - 1, place)) >= 2
+    check = explain_interaction(head, drugs[:4], sequences[:4], draws=20).deletions[0]
+    assert check.more.low > 0
+    nothing = read_pair(head, drugs[0], sequences[0])
+    atoms = Chem.MolFromSmiles(drugs[0]).GetNumAtoms()
+    whole, bare = nothing.without([np.ones(atoms), np.zeros(atoms)], [])
+    assert whole == pytest.approx(head.predict(smiles=drugs[0], sequences=sequences[0]).value[0], abs=1e-3)
+    assert bare < whole - 0.5
+
+
+@pytest.mark.parametrize("name", ["DeepDTA", "PairLSTM", "KnowledgeDTA", "members", "binary", "short"])
 def test_the_parts_add_up_to_what_the_head_says(name: str) -> None:
     data = affinities(drugs=16, targets=6, kind="binary" if name == "binary" else "regression")
     small = {"vector_size": 8, "epochs": 2, "device": "cpu", "hidden": (16,), "batch_size": 32, "learning_rate": 0.02}
     if name == "PairLSTM":
         head: InteractionHead = PairLSTM(hidden_size=8, stride=3, **small)  # type: ignore[arg-type]
+    elif name == "KnowledgeDTA":  # atoms, bonds and graph vectors
+        pytest.importorskip("torch_geometric")
+        ids = [str(i) for i in (*data.drugs["id"].to_pylist(), *data.targets["id"].to_pylist())]
+        vectors = np.random.default_rng(0).normal(size=(len(ids), 4)).astype(np.float32)
+        graph = Embedding(ids, ["A"] * len(ids), ids, vectors)
+        head = KnowledgeDTA(embedding=graph, structure="graph", ids=True, tower=8, **small)  # type: ignore[arg-type]
     else:
         windows = {"filters": (4, 8), "drug_windows": (3, 3), "target_windows": (3, 3)}
         more = {"members": {"members": 2}, "short": {"max_smiles": 6, "max_sequence": 20}}.get(name, {})
@@ -97,7 +134,8 @@ def test_the_parts_add_up_to_what_the_head_says(name: str) -> None:
     if name == "binary":
         assert found.unit == "log-odds"
     else:
-        assert found.value == pytest.approx(said, abs=1e-5)
+        assert found.value == pytest.approx(said, abs=1e-4)
+    assert (found.other != 0) == (name == "KnowledgeDTA")
     if name == "short":
         letters, residues = len(data.smiles[0]) - 6, len(data.sequences[1]) - 20
         assert (found.unseen_letters, found.unseen_residues) == (letters, residues)

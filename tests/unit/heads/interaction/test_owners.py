@@ -30,7 +30,7 @@ def test_tokens_by_hand() -> None:
 def test_bits_have_the_environments_that_set_them(radius: int) -> None:
     bits = 512  # few, so that environments share bits
     molecule = Chem.MolFromSmiles(IMATINIB)
-    owners = morgan_owners(IMATINIB, radius, bits, counted=True)
+    owners = morgan_owners(IMATINIB, radius, bits, number="count")
     times = np.bincount(owners.unit, minlength=bits)
     np.testing.assert_array_equal(times, morgan([IMATINIB], radius, bits, counts=True).toarray()[0])
     on = times > 0
@@ -45,17 +45,19 @@ def test_bits_have_the_environments_that_set_them(radius: int) -> None:
 
 
 def test_a_bit_is_gone_when_every_environment_has_lost_an_atom() -> None:
-    owners = morgan_owners("CCO", 0, 64, counted=True)
+    owners = morgan_owners("CCO", 0, 64, number="count")
     carbons, oxygen = (int(np.bincount(owners.unit).argmax()), int(owners.unit[-1]))
     assert sorted(np.bincount(owners.unit)[np.bincount(owners.unit) > 0].tolist()) in ([1, 1, 1], [1, 2])
     without_oxygen = owners.left(np.array([1.0, 1.0, 0.0]))
     assert without_oxygen[owners.unit[owners.members.toarray()[:, 2] > 0]].tolist() == [0.0]
-    two = Occurrences.of(2, np.array([0, 0, 1]), csr_matrix(np.array([[1, 1, 0], [0, 1, 1], [0, 0, 1]])), True)
+    two = Occurrences.of(2, np.array([0, 0, 1]), csr_matrix(np.array([[1, 1, 0], [0, 1, 1], [0, 0, 1]])), "count")
     assert two.left(np.array([0.0, 1.0, 1.0])).tolist() == [0.5, 1.0]
     assert two.spread(np.array([4.0, 1.0])).tolist() == [1.0, 2.0, 2.0]
-    there = Occurrences(two.shares, two.unit, two.members, False)
+    there = Occurrences(two.shares, two.unit, two.members, "there")
     assert there.left(np.array([0.0, 1.0, 1.0])).tolist() == [1.0, 1.0]
     assert there.left(np.array([1.0, 0.0, 1.0])).tolist() == [0.0, 1.0]
+    log = Occurrences(two.shares, two.unit, two.members, "log")
+    assert log.left(np.array([0.0, 1.0, 1.0])).tolist() == pytest.approx([np.log(2) / np.log(3), 1.0])
     assert {carbons, oxygen} <= set(owners.unit.tolist())
 
 
@@ -69,7 +71,7 @@ def test_kmers_by_hand() -> None:
     units[aaa] = 6.0  # two places, three residues each
     assert owners.spread(units).tolist() == [1, 1, 1, 0, 1, 1, 1]
     assert owners.left(np.array([0.0, 1, 1, 1, 1, 1, 1]))[aaa] == 0.5
-    assert kmer_owners(sequence, 3, counted=False).left(np.array([0.0, 1, 1, 1, 1, 1, 1]))[aaa] == 1.0
+    assert kmer_owners(sequence, 3, number="there").left(np.array([0.0, 1, 1, 1, 1, 1, 1]))[aaa] == 1.0
     chosen = kmer_owners(sequence, 3, columns=np.array([aaa, 0 if aaa else 1, 5]))
     assert chosen.shares.shape == (3, 7)
     assert kmer_owners("AC", 3).shares.nnz == 0
