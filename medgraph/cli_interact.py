@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
 
 from medgraph import console
-from medgraph.errors import LoaderError, SchemaError
-
-if TYPE_CHECKING:
-    from medgraph.data.affinities import Affinities
-    from medgraph.data.graph import KnowledgeGraph
-    from medgraph.data.synergies import Synergies
+from medgraph.cli_interact_parts import (
+    NEURAL,
+    PAIRS,
+    SYNERGY,
+    check_ending,
+    class_of,
+    data_of,
+    graph_of,
+    is_synergy,
+    loaded,
+    show_rows,
+    side_of,
+    split_of,
+)
+from medgraph.errors import SchemaError
 
 __all__ = ["app"]
 
 app = typer.Typer(name="interact", help="Do drug and target, or two drugs, interact?", no_args_is_help=True)
-
-HEADS = {"DeepDTA": "deepdta", "PairLSTM": "lstm", "DeepSynergy": "synergy"}
-_SYNERGY = ("DeepSynergy",)
-_PAIRS = tuple(name for name in HEADS if name not in _SYNERGY)
-_WAYS = ("given", "pair", "drug", "target", "both", "scaffold")
-_WRITTEN = (".csv", ".parquet")
 
 Source = Annotated[str, typer.Argument(help="A loader of affinities or synergies, or a table: CSV, TSV, Parquet.")]
 Saved = Annotated[Path, typer.Argument(help="A fitted head's folder.")]
@@ -56,13 +59,17 @@ def interact() -> None:
 @app.command()
 def fit(
     source: Source,
-    head: Annotated[Literal["DeepDTA", "PairLSTM", "DeepSynergy"] | None, typer.Option(help="What learns.")] = None,
+    head: Annotated[
+        Literal["DeepDTA", "PairLSTM", "FingerprintMLP", "KnowledgeDTA", "InteractionStack", "DeepSynergy"] | None,
+        typer.Option(help="What learns; DeepDTA, or DeepSynergy for synergies."),
+    ] = None,
     to: Annotated[Path, typer.Option(help="The folder to save the head in.")] = Path("artefacts/interaction"),
     by: By = None,
     fold: Fold = 0,
     loss: Annotated[
         Literal["squared", "censored", "evidential"], typer.Option(help="Censored: 'at most' is taken as that.")
     ] = "squared",
+    embedding: Annotated[Path | None, typer.Option(help="KnowledgeDTA: vectors of a graph, in this folder.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A hyper-parameter as name=value; may be repeated.")
     ] = None,
@@ -78,33 +85,42 @@ def fit(
 
     Example: medgraph interact fit davis --path data/davis --head DeepDTA --to artefacts/davis
     """
-    data = _data(source, path, unit, binary)
-    synergy = _is_synergy(data)
-    name = head or ("DeepSynergy" if synergy else "DeepDTA")
-    if (name == "DeepSynergy") != synergy:
+    data = data_of(source, path, unit, binary)
+    combined = is_synergy(data)
+    name = head or ("DeepSynergy" if combined else "DeepDTA")
+    if (name == "DeepSynergy") != combined:
         raise typer.BadParameter(f"--head {name} is not for what {source} holds: {data!r}.")
-    cls = _class(name)
-    given: dict[str, Any] = console.settings(cls, settings or []) | {"device": device, "seed": seed}
+    cls = class_of(name)
+    given: dict[str, Any] = console.settings(cls, settings or []) | {"seed": seed}
+    if name != "InteractionStack":
+        given["device"] = device
     if loss != "squared":
-        if synergy:
-            raise typer.BadParameter("--loss is for affinities.")
-        losses = import_module("medgraph.heads.interaction.losses")
-        given["loss"] = losses.Censored() if loss == "censored" else losses.Evidential()
-    split = _split(data, by, fold, seed)
-    checkpoint = to.with_name(f"{to.name}.checkpoint")
+        if name not in NEURAL:
+            raise typer.BadParameter(f"--loss is for {', '.join(NEURAL)}.")
+        given["loss"] = getattr(import_module("medgraph.heads.interaction.losses"), loss.capitalize())()
+    if (embedding is None) == (name == "KnowledgeDTA"):
+        raise typer.BadParameter("--embedding and --head KnowledgeDTA belong together.")
+    if embedding is not None:
+        given["embedding"] = import_module("medgraph.embeddings.embedding").Embedding.load(embedding)
+    split = split_of(data, by, fold, seed)
     if not as_json:
         console.out.print(split.report)
-    model = cls(**given).fit(split.train, split.valid, checkpoint=checkpoint, resume=resume, progress=not as_json)
+    checkpoint = to.with_name(f"{to.name}.checkpoint")
+    going_on = {} if name == "InteractionStack" else {"checkpoint": checkpoint, "resume": resume}
+    model = cls(**given).fit(split.train, split.valid, progress=not as_json, **going_on)
     model.save(to)
     for file in checkpoint.parent.glob(f"{checkpoint.name}*"):
         file.unlink()
-    told = {"head": str(to), "kind": name, "counts": model.counts_, "notes": list(model.notes_)}
-    told["last_epoch"] = last = dict(model.history_[-1])
+    told: dict[str, Any] = {"head": str(to), "kind": name}
+    if name == "InteractionStack":
+        told |= {"counts": {"train": {"pairs": len(split.train)}}, "notes": [], "last_epoch": dict(model.errors_)}
+    else:
+        told |= {"counts": model.counts_, "notes": list(model.notes_), "last_epoch": dict(model.history_[-1])}
+    figures = ", ".join(f"{key} {value:.4g}" for key, value in told["last_epoch"].items())
     if as_json:
         console.show(None, True, lambda: told)
-        return
-    figures = ", ".join(f"{key} {value:.4g}" for key, value in last.items())
-    console.say("\n".join([f"{name} saved in {to}; {figures}", *model.notes_]))
+    else:
+        console.say("\n".join([f"{name} saved in {to}; {figures}", *told["notes"]]))
 
 
 @app.command()
@@ -126,8 +142,8 @@ def predict(
 
     Example: medgraph interact predict artefacts/davis --smiles 'CC(=O)Oc1ccccc1C(=O)O' --target ABL1
     """
-    _check_ending(to)
-    model = _loaded(head, _PAIRS)
+    check_ending(to)
+    model = loaded(head, PAIRS)
     if pairs is not None:
         from medgraph.data.entity_files import read_pairs
 
@@ -135,21 +151,23 @@ def predict(
             raise typer.BadParameter("--pairs holds both sides: leave the other options out.")
         sides = read_pairs(pairs)
         names = {"smiles": "smiles", "drug": "drugs", "sequence": "sequences", "target": "targets"}
-        found = model.predict(**{names[kind]: texts for kind, texts in sides.items()}, graph=_graph(graph), level=level)
+        found = model.predict(
+            **{names[kind]: texts for kind, texts in sides.items()}, graph=graph_of(graph), level=level
+        )
         first = sides.get("smiles") or sides["drug"]
         second = sides.get("sequence") or sides["target"]
     else:
-        one, first = _side("drug", "smiles", smiles, drug, drugs)
-        two, second = _side("target", "sequence", sequence, target, targets)
+        one, first = side_of("drug", "smiles", smiles, drug, drugs)
+        two, second = side_of("target", "sequence", sequence, target, targets)
         rows = np.repeat(np.arange(len(first)), len(second)), np.tile(np.arange(len(second)), len(first))
         asked = {name: [texts[i] for i in rows[0]] for name, texts in one.items()}
         asked |= {name: [texts[i] for i in rows[1]] for name, texts in two.items()}
-        found = model.predict(**asked, graph=_graph(graph), level=level)
+        found = model.predict(**asked, graph=graph_of(graph), level=level)
         first, second = [first[i] for i in rows[0]], [second[i] for i in rows[1]]
     frame = found.to_pandas()
     frame["drug"] = [id_ or name for id_, name in zip(frame["drug"], first, strict=True)]
     frame["target"] = [id_ or name for id_, name in zip(frame["target"], second, strict=True)]
-    _show(frame, found.unit, level, to, as_json, ("drug", "target"))
+    show_rows(frame, found.unit, level, to, as_json, ("drug", "target"))
 
 
 @app.command()
@@ -171,14 +189,14 @@ def evaluate(
 
     Example: medgraph interact evaluate artefacts/davis davis --path data/davis --save report.json
     """
-    model = _loaded(head, _PAIRS + _SYNERGY)
-    data = _data(source, path, unit, binary)
-    split = _split(data, by, fold, model.seed if seed is None else seed)
+    model = loaded(head, NEURAL + SYNERGY)
+    data = data_of(source, path, unit, binary)
+    split = split_of(data, by, fold, model.seed if seed is None else seed)
     if model._fitted().source["fingerprint"] != split.train.fingerprint:
         raise SchemaError(
             f"{head} was not fitted on this split's train: give the source, --by, --fold, --seed of `fit`."
         )
-    train: Any = (split.train, split.valid) if _is_synergy(data) else split.train
+    train: Any = (split.train, split.valid) if is_synergy(data) else split.train
     with console.busy("judging the test part"):
         report = model.evaluate(split.test, baselines=None if baselines else (), train=train, n_bootstrap=bootstrap)
     if save is not None:
@@ -207,9 +225,9 @@ def explain(
     from medgraph.explain.interaction import explain_interaction
     from medgraph.explore.binding import binding
 
-    model = _loaded(head, _PAIRS)
+    model = loaded(head, NEURAL)
     found = explain_interaction(
-        model, smiles, sequence, drugs=drug, targets=target, graph=_graph(graph), share=share, draws=draws, seed=seed
+        model, smiles, sequence, drugs=drug, targets=target, graph=graph_of(graph), share=share, draws=draws, seed=seed
     )
     if picture is not None:
         binding(found.explanations[0]).save(picture)
@@ -241,9 +259,9 @@ def screen(
 
     if (sequence is None) == (target is None):
         raise typer.BadParameter("Name the target in one way: --sequence or --target.")
-    model = _loaded(head, _PAIRS)
+    model = loaded(head, PAIRS)
     found = run(
-        model, SmilesFile(file, column, id_column), to=to, sequence=sequence, target=target, graph=_graph(graph),
+        model, SmilesFile(file, column, id_column), to=to, sequence=sequence, target=target, graph=graph_of(graph),
         top=top, lowest=lowest, level=level, resume=resume, progress=not as_json,
     )  # fmt: skip
     console.show(found, as_json, found.to_dict)
@@ -264,95 +282,7 @@ def synergy(
 
     Example: medgraph interact synergy artefacts/drugcomb --first DOXORUBICIN --second CISPLATIN --cell A2780
     """
-    _check_ending(to)
-    model = _loaded(head, _SYNERGY)
-    found = model.predict(first=first, second=second, cells=cell, graph=_graph(graph), level=level)
-    _show(found.to_pandas(), found.score, level, to, as_json, ("first", "second", "cell"))
-
-
-# What the verbs share ------------------------------------------------------------------------------------------------
-
-
-def _class(name: str) -> Any:
-    return getattr(import_module(f"medgraph.heads.interaction.{HEADS[name]}"), name)
-
-
-def _data(source: str, path: Path | None, unit: str | None, binary: bool) -> Affinities | Synergies:
-    """What a loader brings, or the affinities in a table."""
-    from medgraph.data.affinities import Affinities
-    from medgraph.data.synergies import Synergies
-    from medgraph.loading import load
-
-    with console.busy(f"reading {source}"):
-        if path is None and Path(source).exists():
-            found = load("affinity_table", source, unit=unit, kind="binary" if binary else "regression")
-        else:
-            given = {"unit": unit, "kind": "binary" if binary else "regression"} if source == "affinity_table" else {}
-            found = load(source, path, **given)
-    if not isinstance(found, Affinities | Synergies):
-        raise LoaderError(f"Loader {source!r} brings a {type(found).__name__}, expected affinities or synergies.")
-    return found
-
-
-def _is_synergy(data: Affinities | Synergies) -> bool:
-    return not hasattr(data, "targets")
-
-
-def _split(data: Any, by: str | None, fold: int, seed: int) -> Any:
-    folds = data.fold is not None if _is_synergy(data) else "test" in data.folds
-    way = by or ("given" if folds else "pair")
-    ways = ("given", "pair", "drug", "cell") if _is_synergy(data) else _WAYS
-    if way not in ways:
-        raise typer.BadParameter(f"--by {way}: these can be held out by {', '.join(ways)}.")
-    return data.split(by=way, seed=seed, fold=fold)
-
-
-def _loaded(folder: Path, kinds: tuple[str, ...]) -> Any:
-    from medgraph.artefact import kind_of
-
-    if (kind := kind_of(folder)) not in kinds:
-        raise SchemaError(f"{folder} holds a {kind}; this verb asks a {' or '.join(kinds)}.")
-    return _class(kind).load(folder)
-
-
-def _graph(source: str | None) -> KnowledgeGraph | None:
-    return None if source is None else console.graph_in(source)
-
-
-def _side(
-    word: str, text: str, texts: list[str] | None, ids: list[str] | None, file: Path | None
-) -> tuple[dict[str, list[str]], list[str]]:
-    """What `predict` is asked for on one side, and what to call each."""
-    if sum(given is not None for given in (texts, ids, file)) != 1:
-        raise typer.BadParameter(f"Name each {word} in one way: --{text}, --{word} or --{word}s; or give --pairs.")
-    plural = "smiles" if word == "drug" else "sequences"
-    if file is not None:
-        from medgraph.data import entity_files
-
-        names, found = (entity_files.read_drugs if word == "drug" else entity_files.read_targets)(file)
-        return {plural: found}, names
-    if ids is not None:
-        return {f"{word}s": ids}, ids
-    assert texts is not None
-    return {plural: texts}, texts
-
-
-def _check_ending(to: Path | None) -> None:
-    if to is not None and to.suffix not in _WRITTEN:
-        raise typer.BadParameter(f"--to {to}: expected a name that ends in {' or '.join(_WRITTEN)}.")
-
-
-def _show(frame: Any, unit: str, level: float, to: Path | None, as_json: bool, ends: tuple[str, ...]) -> None:
-    """The rows, written if that is asked for, the first of them shown."""
-    if to is not None:
-        console.write_frame(frame, to)
-    rows: list[dict[str, Any]] = frame.to_dict("records")
-    if as_json:
-        console.show(None, True, lambda: {"unit": unit, "level": level, "predictions": rows})
-        return
-    shown = frame.head(50).round(3).copy()
-    for name in ends:
-        shown[name] = [text if len(text) <= 40 else f"{text[:37]}..." for text in shown[name]]
-    title = f"{len(frame):,} predictions, {unit}; low and high: {level:.0%} interval"
-    title += (f", in {to}" if to else "") + ("" if len(frame) <= 50 else "; the first 50")
-    console.show(console.table(shown.to_dict("records"), list(shown.columns), title), False, lambda: rows)
+    check_ending(to)
+    model = loaded(head, SYNERGY)
+    found = model.predict(first=first, second=second, cells=cell, graph=graph_of(graph), level=level)
+    show_rows(found.to_pandas(), found.score, level, to, as_json, ("first", "second", "cell"))

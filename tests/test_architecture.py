@@ -14,6 +14,7 @@ FLOORS = [
     "cli",
     "cli_export",
     "cli_interact",
+    "cli_interact_parts",
     "cli_neo4j",
     "cli_risk",
     "console",

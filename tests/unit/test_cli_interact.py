@@ -139,6 +139,40 @@ def test_screen_writes_hits_and_resumes(head: Path, tmp_path: Path) -> None:
     assert (tmp_path / "s" / "refused.csv").read_text().count("\n") == 2
 
 
+def test_a_stack_and_vectors_of_a_graph(table: Path, tmp_path: Path) -> None:
+    from medgraph.embeddings.embedding import Embedding
+
+    told = run(
+        "fit",
+        table,
+        "--unit",
+        "pKd",
+        "--head",
+        "InteractionStack",
+        "--set",
+        "folds=3",
+        "--to",
+        tmp_path / "s",
+        "--json",
+    )
+    assert told["kind"] == "InteractionStack"
+    rows = run("predict", tmp_path / "s", "--drug", "D0", "--target", "T1", "--json")["predictions"]
+    assert abs(rows[0]["value"] - pd.read_csv(table).query("Drug_ID == 'D0' and Target_ID == 'T1'")["Y"].item()) < 1
+    (tmp_path / "l.smi").write_text("\n".join(molecules()[:30]))
+    hits = run("screen", tmp_path / "s", tmp_path / "l.smi", "--target", "T1", "--to", tmp_path / "h", "--json")["hits"]
+    assert len(hits) == 30
+    with pytest.raises(SchemaError, match="holds a InteractionStack"):
+        run("explain", tmp_path / "s", "--smiles", "C", "--target", "T1")
+    ids = [f"D{i}" for i in range(40)] + [f"T{i}" for i in range(10)]
+    vectors = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    Embedding(ids, ["A"] * 50, ids, vectors).save(tmp_path / "e")
+    given = ["--set", "epochs=2", "--set", "tower=8", "--set", "hidden=8", "--set", "vector_size=4", "--device", "cpu"]
+    fit = ["fit", table, "--unit", "pKd", "--head", "KnowledgeDTA", *given, "--to", tmp_path / "k", "--json"]
+    assert run(*fit, "--embedding", tmp_path / "e")["kind"] == "KnowledgeDTA"
+    assert "belong together" in " ".join(run(*fit[:-1], code=2).split())
+    assert run("predict", tmp_path / "k", "--drug", "D3", "--target", "T1", "--json")["predictions"][0]["drug_seen"]
+
+
 def test_synergy_from_fit_to_answer(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     folder = tmp_path / "combinations"
@@ -179,6 +213,10 @@ def test_synergy_from_fit_to_answer(tmp_path: Path) -> None:
         (("fit", "TABLE", "--unit", "pKd", "--set", "hidden=a,b"), "is no tuple"),
         (("fit", "TABLE", "--unit", "pKd", "--head", "DeepSynergy"), "is not for what"),
         (("fit", "TABLE", "--unit", "pKd", "--by", "cell"), "can be held out by"),
+        (
+            ("fit", "TABLE", "--unit", "pKd", "--head", "InteractionStack", "--loss", "censored"),
+            "--loss is for DeepDTA",
+        ),
     ],
 )
 def test_wrong_usage_is_exit_2(arguments: tuple[str, ...], words: str, head: Path, table: Path) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from medgraph.data.graph import KnowledgeGraph
+    from medgraph.heads.interaction.stack import InteractionStack
 
 __all__ = ["Screening", "screen"]
 
@@ -103,7 +104,7 @@ class Screening:
 
 
 def screen(
-    head: InteractionHead,
+    head: InteractionHead | InteractionStack,
     file: str | Path | SmilesFile,
     *,
     to: str | Path,
@@ -120,9 +121,9 @@ def screen(
 ) -> Screening:
     """Which molecules of this file have the highest predicted values?
 
-    The target is encoded once, the file is read in blocks, and only the best are kept. A row that is no molecule goes
-    to refused.csv with its number and what RDKit said. Every `every` rows the state is written in one step; a run that
-    was killed goes on from there and ends as if it had never stopped.
+    The target is encoded once (by heads that encode), the file is read in blocks, and only the best are kept. A row
+    that is no molecule goes to refused.csv with its number and what RDKit said. Every `every` rows the state is written
+    in one step; a run that was killed goes on from there and ends as if it had never stopped.
 
     Args:
         head: a fitted one.
@@ -177,8 +178,8 @@ class _Run:
     """One screen: its files, its scorer, the best so far."""
 
     def __init__(
-        self, head: InteractionHead, file: SmilesFile, folder: Path, sequence: str | None, target: str | None,
-        graph: KnowledgeGraph | None, top: int, lowest: bool, block: int,
+        self, head: InteractionHead | InteractionStack, file: SmilesFile, folder: Path, sequence: str | None,
+        target: str | None, graph: KnowledgeGraph | None, top: int, lowest: bool, block: int,
     ) -> None:  # fmt: skip
         def ask(smiles: list[str], level: float = 0.9) -> Interactions:
             return head.predict(smiles=smiles, sequences=sequence, targets=target, graph=graph, level=level)
@@ -187,7 +188,11 @@ class _Run:
         self.ask, self.file, self.folder, self.unit, self.block = ask, file, folder, told.unit, block
         self.name = told.targets[0] or (f"{sequence[:12]}…" if sequence and len(sequence) > 12 else str(sequence))
         self.best = Best(top, -1.0 if lowest else 1.0)
-        self.score = _scorer(head, sequence, target, graph)
+        self.score = (
+            _scorer(head, sequence, target, graph)
+            if isinstance(head, InteractionHead)
+            else lambda texts: ask(texts).value.tolist()
+        )
         self.state = _State(
             {
                 "file": _identity(file.path), "columns": [file.smiles, file.id], "top": top, "lowest": lowest,
