@@ -22,6 +22,14 @@ HEADS = {
     "DeepDTA": {"vector_size": 16, "filters": (8, 16, 24), "hidden": (32, 16)},
     "PairLSTM": {"vector_size": 16, "hidden_size": 12, "hidden": (32,), "stride": 3},
 }
+KNOWN = mg.Embedding(  # of every drug but one, and of half the targets
+    [f"D{i}" for i in range(1, 24)] + [f"T{i}" for i in range(0, 16, 2)],
+    ["node"] * 31,
+    [""] * 31,
+    np.random.default_rng(0).normal(size=(31, 5)).astype(np.float32),
+)  # type: ignore[arg-type]
+MLP = {"vector_size": 16, "tower": 16, "tower_dropout": 0.0, "hidden": (32,)}
+HEADS |= {"FingerprintMLP": MLP, "KnowledgeDTA": {**MLP, "embedding": KNOWN}}
 SMALL = {"epochs": 12, "batch_size": 32, "block": 4, "learning_rate": 0.01, "dropout": 0.0, "device": "cpu"}
 LOSSES: dict[str, Loss] = {"squared": SquaredError(), "censored": Censored(), "evidential": Evidential()}
 

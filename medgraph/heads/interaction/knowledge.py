@@ -50,7 +50,7 @@ class _VectorTower(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.training and self.hide:
             x = x * (torch.rand(len(x), 1, device=x.device) >= self.hide)
-        found: Tensor = self.layers(x)
+        found: Tensor = self.layers(x.to(self.layers[0].weight.dtype))  # type: ignore[arg-type]
         return found
 
 

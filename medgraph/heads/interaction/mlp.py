@@ -44,7 +44,7 @@ class EntityTower(nn.Module):
 
     def forward(self, x: Float[Tensor, "m w"], number: Int[Tensor, " m"] | None = None) -> Float[Tensor, "m d"]:
         """One row an entity."""
-        found: Tensor = self.layers(x)
+        found: Tensor = self.layers(x.to(self.layers[0].weight.dtype))  # type: ignore[arg-type]
         if self.own is None or number is None:
             return found
         if self.training and self.id_dropout:

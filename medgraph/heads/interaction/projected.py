@@ -72,8 +72,8 @@ class ProjectedFeatures(Features):
         rows = []
         for start in range(0, len(distinct), 4096):
             texts = list(distinct)[start : start + 4096]
-            centred = _counted(self.kind, self.size_, texts).toarray() - self.mean
-            found = centred @ self.axes
+            centred = _counted(self.kind, self.size_, texts).toarray().astype(np.float64) - self.mean
+            found = centred @ self.axes.astype(np.float64)  # so that company in the list cannot show
             whole, kept = (centred**2).sum(axis=1), (found**2).sum(axis=1)
             off = np.sqrt(np.maximum(whole - kept, 0) / np.maximum(whole, 1e-12))
             rows.append(np.column_stack([off, found / self.scale]).astype(np.float32))

@@ -25,10 +25,11 @@ _NEAREST, _POWERS, _SHRINK = 3, (4.0, 16.0), 8.0
 class Surroundings:
     """Numbers that tell the trees of a stack where a pair stands among the known ones; nothing is chosen.
 
-    For drug and target: mean and count. For the drug's likes by structure (Tanimoto), and by profile (the correlation
+    For drug and target: mean, and count over the mean count. For the drug's likes by structure (Tanimoto), and by profile (the correlation
     of what the means leave, times n / (n + 8) for n common pairs), that were measured on this target, and for the
     target's likes (k-mers; profile) that were measured on this drug: the values of the nearest three, less the overall
-    mean, and the similarity of the first and third; the means weighted by similarity^4 and ^16; the sum of ^4.
+    mean, and the similarity of the first and third; the means weighted by similarity^4 and ^16; the sum of
+    ^4, over the share of cells that are known. So the numbers of a part of the pairs are like those of all.
 
     Args:
         cells: known pairs.
@@ -64,7 +65,8 @@ class Surroundings:
         """A row a pair; 0 for what is not known of it."""
         asked, means = Cells.of(pairs), self.means
         drug, target = asked.drugs.places_in(means.drugs), asked.targets.places_in(means.targets)
-        counts = self.there.sum(axis=1), self.there.sum(axis=0)
+        share = self.there.mean()
+        counts = [count / count.mean() for count in (self.there.sum(axis=1), self.there.sum(axis=0))]
         found = [
             pick(means.drug, asked.drugs, means.drugs)[asked.drug],
             pick(means.target, asked.targets, means.targets)[asked.target],
@@ -73,10 +75,10 @@ class Surroundings:
         ]
         alike = Tanimoto().between(Tanimoto().encode(asked.drugs.texts), self.drugs)
         for near in (alike, _rows(self.profiles[0], drug)):
-            found += _near(near, drug, target, asked.drug, asked.target, self.table, self.there)
+            found += _near(near, drug, target, asked.drug, asked.target, self.table, self.there, share)
         alike = KmerCosine().between(KmerCosine().encode(asked.targets.texts), self.targets)
         for near in (alike, _rows(self.profiles[1], target)):
-            found += _near(near, target, drug, asked.target, asked.drug, self.table.T, self.there.T)
+            found += _near(near, target, drug, asked.target, asked.drug, self.table.T, self.there.T, share)
         return np.column_stack(found)
 
 
@@ -102,6 +104,7 @@ def _near(
     other: Int64[np.ndarray, " p"],
     table: Float64[np.ndarray, "d t"],
     there: Float64[np.ndarray, "d t"],
+    share: float,
 ) -> list[Float64[np.ndarray, " p"]]:
     """Eight columns, see `Surroundings`: the likes of `mine`, on `other`; none is its own like."""
     near = alike.copy()
@@ -127,4 +130,4 @@ def _near(
             likeness[pairs, :few] = np.take_along_axis(among, first, axis=1)
             values[pairs, :few] = table[with_it[first], column]
     values[likeness == 0] = 0
-    return [*values.T, likeness[:, 0], likeness[:, 2], weighted[0], weighted[2], weighted[1]]
+    return [*values.T, likeness[:, 0], likeness[:, 2], weighted[0], weighted[2], weighted[1] / share]
