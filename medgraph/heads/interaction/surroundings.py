@@ -25,11 +25,11 @@ _NEAREST, _POWERS, _SHRINK = 3, (4.0, 16.0), 8.0
 class Surroundings:
     """Numbers that tell the trees of a stack where a pair stands among the known ones; nothing is chosen.
 
-    For drug and target: mean, and count over the mean count. For the drug's likes by structure (Tanimoto), and by profile (the correlation
-    of what the means leave, times n / (n + 8) for n common pairs), that were measured on this target, and for the
-    target's likes (k-mers; profile) that were measured on this drug: the values of the nearest three, less the overall
-    mean, and the similarity of the first and third; the means weighted by similarity^4 and ^16; the sum of
-    ^4, over the share of cells that are known. So the numbers of a part of the pairs are like those of all.
+    For drug and target: mean, and count over the mean count. For the drug's likes by structure (Tanimoto), and by
+    profile (the correlation of what the means leave, times n / (n + 8) for n common pairs), that were measured on this
+    target, and for the target's likes (k-mers; profile) that were measured on this drug: the values of the nearest
+    three, less the overall mean, and the similarity of the first and third; the means weighted by similarity^4 and ^16;
+    the sum of ^4, over the share of cells that are known. So the numbers of a part of the pairs are like those of all.
 
     Args:
         cells: known pairs.
