@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -16,91 +17,30 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
-from rich.markup import escape
 
 from medgraph.artefact import atomic_file
 from medgraph.data.molecules import Standardiser
 from medgraph.data.smiles_files import SmilesFile, SmilesRow
 from medgraph.errors import SchemaError
-from medgraph.evaluation.printing import as_text
 from medgraph.heads.interaction.asking import asked
 from medgraph.heads.interaction.base import InteractionHead
 from medgraph.heads.interaction.best import Best
 from medgraph.heads.interaction.features import Entities
 from medgraph.heads.interaction.interactions import Interactions
+from medgraph.heads.interaction.screening import Screening
 from medgraph.training.progress import progress_bar
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from rich.console import RenderableType
-
     from medgraph.data.graph import KnowledgeGraph
     from medgraph.heads.interaction.stack import InteractionStack
 
-__all__ = ["Screening", "screen"]
+__all__ = ["screen"]
 
 HITS, REFUSED, STATE, SEEN = "hits.csv", "refused.csv", "screen.json", "seen.bin"
 _VERSION = 1
 _PROBES = ("CCO", "c1ccccc1O", "CC(=O)Nc1ccc(O)cc1", "CN1CCC(CC1)c1c[nH]c2ccccc12")
 _AT_ONCE = 4_000_000  # hashes held at a time when duplicates are counted
-_SHOWN = 20
 _Score: TypeAlias = Callable[[list[str]], list[float]]
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Screening:
-    """The best of a file.
-
-    Args:
-        target: id, or the head of its sequence.
-        unit: of the values.
-        hits: rank, row (in the file, from 1, without a header), id, smiles (standardised), value, low, high, std,
-            drug_seen; best first, of equals the one that comes first in the file. Each molecule stands once.
-        counts: rows, scored, refused, duplicates (rows whose molecule was there before).
-        folder: where hits.csv, refused.csv (row, id, smiles, problem) and screen.json are.
-        seconds: of work, over all runs.
-    """
-
-    target: str
-    unit: str
-    hits: pa.Table
-    counts: Mapping[str, int]
-    folder: Path
-    seconds: float
-
-    def __len__(self) -> int:
-        return int(self.hits.num_rows)
-
-    def __repr__(self) -> str:
-        return f"Screening({self.counts['rows']:,} rows against {self.target}: {len(self):,} hits)"
-
-    def __str__(self) -> str:
-        return as_text(self)
-
-    def to_pandas(self) -> pd.DataFrame:
-        """The hits, best first."""
-        frame: pd.DataFrame = self.hits.to_pandas()
-        return frame
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        found = {name: getattr(self, name) for name in ("target", "unit", "seconds")}
-        return {**found, "folder": str(self.folder), "counts": dict(self.counts), "hits": self.hits.to_pylist()}
-
-    def __rich__(self) -> RenderableType:
-        from rich.table import Table
-
-        counts = ", ".join(f"{number:,} {name}" for name, number in self.counts.items())
-        table = Table(title=f"{escape(self.target)}: {counts}; {self.counts['rows'] / self.seconds:,.0f} rows/s")
-        table.title_justify = "left"
-        for name, right in (("rank", True), ("row", True), ("id", False), (self.unit, True), ("interval", True)):
-            table.add_column(escape(name), justify="right" if right else "left")
-        table.add_column("smiles", overflow="ellipsis", no_wrap=True)
-        for hit in self.hits.slice(0, _SHOWN).to_pylist():
-            interval = "" if hit.get("low") is None else f"{hit['low']:.2f} to {hit['high']:.2f}"
-            figures = f"{hit['rank']:,}", f"{hit['row']:,}", escape(hit["id"]), f"{hit['value']:.3f}", interval
-            table.add_row(*figures, escape(hit["smiles"]))
-        return table
 
 
 def screen(
@@ -226,6 +166,9 @@ class _Run:
             if not same:
                 what = "another fitted head or target" if name == "answers" else f"{name} {there!r}, not {value!r}"
                 raise SchemaError(f"{self.folder} was begun with {what}: choose a new folder.")
+        for name, size in ((REFUSED, found.refused_bytes), (SEEN, 0 if found.finished else 8 * found.scored)):
+            if size and (not (file := self.folder / name).exists() or file.stat().st_size < size):
+                raise SchemaError(f"{file} is shorter than its screen's state says: choose a new folder.")
         self.state = found
         self.best.restore(found.best or [])
 
@@ -252,8 +195,9 @@ class _Run:
                 update(0.0, {"rows": state.rows, "rows/s": state.rows / state.seconds})
                 if state.rows >= due:
                     due = state.rows + every
-                    refused.flush()
-                    seen.flush()
+                    for side in (refused, seen):  # the state must not know more than the disk
+                        side.flush()
+                        os.fsync(side.fileno())
                     state.refused_bytes = refused.tell()
                     self._save()
         state.refused_bytes = (self.folder / REFUSED).stat().st_size

@@ -24,7 +24,8 @@ from medgraph.errors import LoaderError, NotFittedError, SchemaError, UnknownIde
 from medgraph.heads.interaction.base import InteractionHead
 from medgraph.heads.interaction.best import Best
 from medgraph.heads.interaction.deepdta import DeepDTA
-from medgraph.heads.interaction.screen import Screening, _duplicates, screen
+from medgraph.heads.interaction.screen import _duplicates, screen
+from medgraph.heads.interaction.screening import Screening
 
 pytest.importorskip("rdkit")
 TARGET = "MKTAYIAKQRQISFVKSHFSRQ" + MOTIF + "LEERLGLIEVQAPILSRVGD"
@@ -191,6 +192,9 @@ def test_resuming_something_else_is_refused(head: InteractionHead, file: Path, t
         given = {"file": file, "sequence": TARGET, "top": 5, **change}
         with pytest.raises(SchemaError, match=words):
             screen(head, to=tmp_path / "s", resume=True, progress=False, **given)  # type: ignore[arg-type]
+    (tmp_path / "s" / "refused.csv").write_text("row")
+    with pytest.raises(SchemaError, match="shorter than its screen's state"):
+        screen(head, file, to=tmp_path / "s", sequence=TARGET, top=5, resume=True, progress=False)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")
     with pytest.raises(SchemaError, match="holds no screen"):
