@@ -189,16 +189,19 @@ def evaluate(
 
     Example: medgraph interact evaluate artefacts/davis davis --path data/davis --save report.json
     """
-    model = loaded(head, NEURAL + SYNERGY)
+    model = loaded(head, PAIRS + SYNERGY)
     data = data_of(source, path, unit, binary)
     split = split_of(data, by, fold, model.seed if seed is None else seed)
-    if model._fitted().source["fingerprint"] != split.train.fingerprint:
+    if type(model).__name__ == "InteractionStack":  # it has its training pairs with it
+        given: dict[str, Any] = {}
+    elif model._fitted().source["fingerprint"] == split.train.fingerprint:
+        given = {"train": (split.train, split.valid) if is_synergy(data) else split.train}
+    else:
         raise SchemaError(
             f"{head} was not fitted on this split's train: give the source, --by, --fold, --seed of `fit`."
         )
-    train: Any = (split.train, split.valid) if is_synergy(data) else split.train
     with console.busy("judging the test part"):
-        report = model.evaluate(split.test, baselines=None if baselines else (), train=train, n_bootstrap=bootstrap)
+        report = model.evaluate(split.test, baselines=None if baselines else (), n_bootstrap=bootstrap, **given)
     if save is not None:
         report.save(save)
     console.show(report, as_json, report.to_dict)

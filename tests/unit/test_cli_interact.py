@@ -158,6 +158,8 @@ def test_a_stack_and_vectors_of_a_graph(table: Path, tmp_path: Path) -> None:
     assert told["kind"] == "InteractionStack"
     rows = run("predict", tmp_path / "s", "--drug", "D0", "--target", "T1", "--json")["predictions"]
     assert abs(rows[0]["value"] - pd.read_csv(table).query("Drug_ID == 'D0' and Target_ID == 'T1'")["Y"].item()) < 1
+    judged = run("evaluate", tmp_path / "s", table, "--unit", "pKd", "--no-baselines", "--bootstrap", "10", "--json")
+    assert judged["model"] == "InteractionStack"
     (tmp_path / "l.smi").write_text("\n".join(molecules()[:30]))
     hits = run("screen", tmp_path / "s", tmp_path / "l.smi", "--target", "T1", "--to", tmp_path / "h", "--json")["hits"]
     assert len(hits) == 30

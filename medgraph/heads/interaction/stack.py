@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from medgraph.data.affinities import Affinities
     from medgraph.data.graph import KnowledgeGraph
+    from medgraph.heads.interaction.report import InteractionReport
 
 __all__ = ["InteractionStack"]
 
@@ -237,6 +238,24 @@ class InteractionStack:
         target_ids, target_seen = _told(pairs.targets, "sequence", pairs.target, known[1])
         unit = "probability" if train.kind == "binary" else train.unit
         return Interactions(drug_ids, target_ids, value, unit, low, high, level, None, drug_seen, target_seen)
+
+    def evaluate(
+        self, test: Affinities, *, baselines: Sequence[Baseline] | None = None, n_bootstrap: int = 500
+    ) -> InteractionReport:
+        """How near are predictions to what was measured, beside plain baselines fitted on the same pairs?
+
+        Args:
+            test: pairs that were not trained on.
+            baselines: None for those that suit the size of train, () for none.
+            n_bootstrap: samples that the 95 % intervals rest on.
+
+        Raises:
+            NotFittedError: before `fit`.
+            SchemaError: pairs that were trained on, another unit.
+        """
+        from medgraph.heads.interaction.judging import judge
+
+        return judge(self, test, baselines, self._fitted().train, n_bootstrap)
 
     def _fitted(self) -> Stacked:
         if self._state is None:

@@ -62,6 +62,14 @@ def test_is_about_as_good_as_its_best_member(fitted: InteractionStack, split: Af
     assert (fitted.scores(split.test) >= 5.0).all()
 
 
+def test_is_judged_beside_baselines_on_the_same_pairs(fitted: InteractionStack, split: AffinitySplit) -> None:
+    report = fitted.evaluate(split.test, baselines=(PairMeans(),), n_bootstrap=20)
+    assert report.metrics["MSE"] == pytest.approx(np.mean((fitted.scores(split.test) - split.test.value) ** 2))
+    assert "means" in str(report)
+    with pytest.raises(SchemaError, match="trained on"):
+        fitted.evaluate(split.train)
+
+
 def test_no_pair_is_told_to_the_member_that_predicts_it(split: AffinitySplit) -> None:
     columns, rows = out_of_fold([Parrot()], split.train, "pair", 4, 0, None)
     assert (columns[:, 0] == 0).all()
