@@ -26,8 +26,8 @@ import medgraph as mg
 from medgraph.evaluation.agreement import mean_squared_error_of
 from medgraph.evaluation.resampled import estimate
 from medgraph.evaluation.resampling import Statistic
-from medgraph.heads.interaction.synergy_baselines import synergy_baselines
-from medgraph.heads.interaction.synergy_report import synergy_statistics
+from medgraph.heads.interaction.synergy.baselines import synergy_baselines
+from medgraph.heads.interaction.synergy.report import synergy_statistics
 
 MODEL = "DeepSynergy"
 Parts = list[tuple[Statistic, int]]

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from medgraph.heads.interaction.neighbours import PairNeighbours
     from medgraph.heads.interaction.screen import screen
     from medgraph.heads.interaction.stack import InteractionStack
-    from medgraph.heads.interaction.synergy import DeepSynergy
+    from medgraph.heads.interaction.synergy.head import DeepSynergy
     from medgraph.heads.repurposing.baselines import DegreePrior, NearestNeighbour
     from medgraph.heads.repurposing.kernels import SharedNeighbours
     from medgraph.heads.repurposing.path_counts import BoostedPathCounts, MetapathCounts
@@ -79,7 +79,7 @@ _HOME = {
     "ComplEx": "medgraph.embeddings.decoders",
     "DeepDTA": "medgraph.heads.interaction.deepdta",
     "DeepPatient": "medgraph.heads.risk.deep_patient",
-    "DeepSynergy": "medgraph.heads.interaction.synergy",
+    "DeepSynergy": "medgraph.heads.interaction.synergy.head",
     "Deepr": "medgraph.heads.risk.cnn",
     "DegreePrior": "medgraph.heads.repurposing.baselines",
     "DifferentialPrivacy": "medgraph.heads.risk.privacy",

@@ -37,7 +37,7 @@ HEADS = {
     "FingerprintMLP": "mlp",
     "KnowledgeDTA": "knowledge",
     "InteractionStack": "stack",
-    "DeepSynergy": "synergy",
+    "DeepSynergy": "synergy.head",
 }
 NEURAL = ("DeepDTA", "PairLSTM", "FingerprintMLP", "KnowledgeDTA")
 PAIRS = (*NEURAL, "InteractionStack")

@@ -15,19 +15,19 @@ from jaxtyping import Float64
 
 from medgraph.data.synergies import Synergies
 from medgraph.errors import NotFittedError, SchemaError
-from medgraph.heads.interaction.synergy_asking import asked_synergies, measured_synergies
-from medgraph.heads.interaction.synergy_fitted import FittedSynergy, load_synergy, save_synergy
-from medgraph.heads.interaction.synergy_inputs import SynergyInputs, SynergyTensors
-from medgraph.heads.interaction.synergy_learning import SynergyLearning
-from medgraph.heads.interaction.synergy_network import SynergyNetwork
-from medgraph.heads.interaction.synergy_predictions import SynergyPredictions
+from medgraph.heads.interaction.synergy.asking import asked_synergies, measured_synergies
+from medgraph.heads.interaction.synergy.fitted import FittedSynergy, load_synergy, save_synergy
+from medgraph.heads.interaction.synergy.inputs import SynergyInputs, SynergyTensors
+from medgraph.heads.interaction.synergy.learning import SynergyLearning
+from medgraph.heads.interaction.synergy.network import SynergyNetwork
+from medgraph.heads.interaction.synergy.predictions import SynergyPredictions
 from medgraph.heads.interaction.uncertainty import Conformal
 from medgraph.training import EarlyStopping, History, Trainer, resolve_device
 
 if TYPE_CHECKING:
     from medgraph.data.graph import KnowledgeGraph
-    from medgraph.heads.interaction.synergy_baselines import SynergyBaseline
-    from medgraph.heads.interaction.synergy_report import SynergyReport
+    from medgraph.heads.interaction.synergy.baselines import SynergyBaseline
+    from medgraph.heads.interaction.synergy.report import SynergyReport
 
 __all__ = ["DeepSynergy"]
 
@@ -269,7 +269,7 @@ class DeepSynergy:
             NotFittedError: before `fit`, or baselines asked of a loaded head without `train`.
             SchemaError: rows that were trained on.
         """
-        from medgraph.heads.interaction.synergy_report import judge_synergy
+        from medgraph.heads.interaction.synergy.report import judge_synergy
 
         return judge_synergy(self, test, baselines, train, threshold, n_bootstrap)
 

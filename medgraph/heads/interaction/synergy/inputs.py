@@ -16,7 +16,7 @@ from medgraph.artefact import Artefact
 from medgraph.data.molecules import morgan, tanimoto
 from medgraph.data.synergies import Synergies
 from medgraph.errors import SchemaError
-from medgraph.heads.interaction.synergy_network import SynergyBatch
+from medgraph.heads.interaction.synergy.network import SynergyBatch
 
 __all__ = ["SynergyInputs", "SynergyTensors", "blocks_of_pairs"]
 

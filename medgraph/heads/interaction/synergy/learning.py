@@ -12,12 +12,12 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from medgraph.heads.interaction.synergy_inputs import SynergyTensors, blocks_of_pairs
-from medgraph.heads.interaction.synergy_network import SynergyNetwork
+from medgraph.heads.interaction.synergy.inputs import SynergyTensors, blocks_of_pairs
+from medgraph.heads.interaction.synergy.network import SynergyNetwork
 from medgraph.training import Task
 
 if TYPE_CHECKING:
-    from medgraph.heads.interaction.synergy import DeepSynergy
+    from medgraph.heads.interaction.synergy.head import DeepSynergy
 
 __all__ = ["SynergyLearning", "answers"]
 

@@ -11,9 +11,9 @@ from combinations import planted
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from medgraph.heads.interaction.synergy import DeepSynergy
-from medgraph.heads.interaction.synergy_baselines import SynergyEffects, SynergyMean
-from medgraph.heads.interaction.synergy_report import SynergyReport
+from medgraph.heads.interaction.synergy.baselines import SynergyEffects, SynergyMean
+from medgraph.heads.interaction.synergy.head import DeepSynergy
+from medgraph.heads.interaction.synergy.report import SynergyReport
 
 TINY = DeepSynergy(hidden=(16,), width=8, cell_size=4, bits=64, batch_size=64, epochs=2, device="cpu")
 

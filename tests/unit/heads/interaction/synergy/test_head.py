@@ -15,10 +15,10 @@ from combinations import planted
 from medgraph.data.graph import KnowledgeGraph
 from medgraph.data.synergies import Synergies
 from medgraph.errors import ArtefactError, NotFittedError, SchemaError
-from medgraph.heads.interaction.synergy import DeepSynergy
-from medgraph.heads.interaction.synergy_baselines import SynergyEffects
-from medgraph.heads.interaction.synergy_inputs import SynergyInputs, SynergyTensors, blocks_of_pairs
-from medgraph.heads.interaction.synergy_network import SynergyNetwork
+from medgraph.heads.interaction.synergy.baselines import SynergyEffects
+from medgraph.heads.interaction.synergy.head import DeepSynergy
+from medgraph.heads.interaction.synergy.inputs import SynergyInputs, SynergyTensors, blocks_of_pairs
+from medgraph.heads.interaction.synergy.network import SynergyNetwork
 
 SMALL = {"hidden": (32, 16), "width": 16, "cell_size": 8, "bits": 128, "batch_size": 32, "device": "cpu"}
 
@@ -229,7 +229,7 @@ def test_an_interrupted_training_comes_to_the_same_weights(
     class StopsError(Exception):
         pass
 
-    from medgraph.heads.interaction.synergy_learning import SynergyLearning
+    from medgraph.heads.interaction.synergy.learning import SynergyLearning
 
     plain, calls = SynergyLearning.validate, []
 

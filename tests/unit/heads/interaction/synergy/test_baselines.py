@@ -15,7 +15,7 @@ from sklearn.linear_model import Ridge
 from medgraph.data.molecules import morgan, tanimoto
 from medgraph.data.synergies import Synergies
 from medgraph.errors import NotFittedError, SchemaError
-from medgraph.heads.interaction.synergy_baselines import (
+from medgraph.heads.interaction.synergy.baselines import (
     SynergyBoosting,
     SynergyEffects,
     SynergyMean,

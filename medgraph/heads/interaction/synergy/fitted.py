@@ -14,9 +14,9 @@ from jaxtyping import Float64
 
 from medgraph.artefact import Artefact, read_artefact, write_artefact
 from medgraph.data.synergies import Synergies
-from medgraph.heads.interaction.synergy_inputs import SynergyInputs, SynergyTensors
-from medgraph.heads.interaction.synergy_learning import answers
-from medgraph.heads.interaction.synergy_network import SynergyNetwork
+from medgraph.heads.interaction.synergy.inputs import SynergyInputs, SynergyTensors
+from medgraph.heads.interaction.synergy.learning import answers
+from medgraph.heads.interaction.synergy.network import SynergyNetwork
 from medgraph.heads.interaction.uncertainty import Conformal
 from medgraph.training import History
 

@@ -22,12 +22,12 @@ from medgraph.evaluation.figures import write_json
 from medgraph.evaluation.printing import as_text
 from medgraph.evaluation.resampled import auprc_of, auroc_of, estimate_beside
 from medgraph.evaluation.resampling import Interval, Statistic
-from medgraph.heads.interaction.synergy_baselines import SynergyBaseline, synergy_baselines
+from medgraph.heads.interaction.synergy.baselines import SynergyBaseline, synergy_baselines
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from medgraph.heads.interaction.synergy import DeepSynergy
+    from medgraph.heads.interaction.synergy.head import DeepSynergy
 
 __all__ = ["SynergyReport", "judge_synergy", "synergy_statistics"]
 

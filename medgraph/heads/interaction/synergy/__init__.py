@@ -1,0 +1,1 @@
+"""Do two drugs work together in a cell line?"""
