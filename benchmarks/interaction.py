@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -107,7 +108,15 @@ class Figures:
             print(f"  {name:22s} {told}", flush=True)
 
 
-def make(name: str, by: str, seed: int, given: argparse.Namespace) -> Scorer:
+def gene_keys(embedding: mg.Embedding, ids: list[str]) -> dict[str, str]:
+    """Davis' targets are gene symbols with what is special about them: "ABL1(E255K)p" is ABL1, "CLK4" is itself."""
+    kinds = zip(embedding.names, embedding.node_types, embedding.ids, strict=True)
+    genes = {name: id_ for name, kind, id_ in kinds if kind == "Gene"}
+    found = {id_: re.split(r"[(\s-]", id_)[0] for id_ in ids}
+    return {id_: genes[symbol] for id_, symbol in found.items() if symbol in genes}
+
+
+def make(name: str, by: str, seed: int, given: argparse.Namespace, data: Affinities) -> Scorer:
     """An unfitted head of that name."""
     few = {"epochs": given.epochs} if given.epochs else {}
     if name == "deepdta":
@@ -118,6 +127,14 @@ def make(name: str, by: str, seed: int, given: argparse.Namespace) -> Scorer:
         return ProfileKronRLS(refit=not given.plain, seed=seed)
     if name == "mlp":
         return mg.FingerprintMLP(seed=seed, members=given.members, ids=by == "given", **few)
+    if name == "knowledge":
+        vectors = mg.Embedding.load(given.embedding)
+        keys = gene_keys(vectors, data.targets["id"].to_pylist())
+        print(f"  {len(keys)} of {data.targets.num_rows} targets are genes of the embedding")
+        return mg.KnowledgeDTA(
+            embedding=vectors, target_keys=keys, drug_keys={}, min_match=0, seed=seed, members=given.members,
+            ids=by == "given", **few,
+        )  # fmt: skip
     folds = 3 if by == "both" else given.folds
     members = None
     if name == "stack+mlp":
@@ -136,13 +153,14 @@ def main() -> None:
     parser.add_argument("--splits", nargs="+", default=["given"],
                         choices=["given", "pair", "drug", "target", "both", "scaffold"])  # fmt: skip
     parser.add_argument("--heads", nargs="+", default=["stack"],
-                        choices=["stack", "stack+mlp", "mlp", "profiles", "deepdta", "lstm"])  # fmt: skip
+                        choices=["stack", "stack+mlp", "mlp", "knowledge", "profiles", "deepdta", "lstm"])  # fmt: skip
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--folds", type=int, default=10, help="of the stack")
     parser.add_argument("--bags", type=int, default=1, help="of the stack")
     parser.add_argument("--members", type=int, default=3, help="of the MLP")
     parser.add_argument("--epochs", type=int, help="of neural heads, at most, in place of their own")
+    parser.add_argument("--embedding", type=Path, help="saved vectors of a graph with genes, for knowledge (Davis)")
     parser.add_argument("--plain", action="store_true", help="learn from train alone")
     parser.add_argument("--quick", action="store_true", help="a tenth of the pairs: to see that it runs")
     parser.add_argument("--bootstrap", type=int, default=500)
@@ -166,18 +184,23 @@ def main() -> None:
                 if given.quick:
                     train, valid, test = (part.take(np.arange(0, len(part), 10)) for part in (train, valid, test))
                 found: dict[str, np.ndarray] = {}
+                same: dict[type, Baseline] = {}
                 for name in given.heads:
                     began = time.perf_counter()
-                    head = make(name, by, seed, given)
+                    head = make(name, by, seed, given, data)
                     head.fit(train, valid)  # type: ignore[attr-defined]
                     found[name] = head.scores(test)
+                    if isinstance(head, InteractionStack):  # its members chose on valid and learnt what baselines do
+                        same |= {
+                            type(one): one for one in reversed(head._fitted().members) if isinstance(one, Baseline)
+                        }
                     more = {k: round(v, 4) for k, v in getattr(head, "errors_", {}).items()} or getattr(
                         getattr(head, "history_", None), "best", ""
                     )
                     print(f"  {name}: {time.perf_counter() - began:.0f} s {more}", flush=True)
                 for kind in (mg.PairMeans, PairNeighbours, mg.ALS, KronRLS):
-                    baseline: Baseline = kind(refit=not given.plain)
-                    found[baseline.name] = baseline.fit(train, valid).scores(test)
+                    baseline: Baseline = same.get(kind) or kind(refit=not given.plain).fit(train, valid)
+                    found[baseline.name] = baseline.scores(test)
                 figures.add(test, found)
                 now = {name: {m: round(v[-1], 4) for m, v in row.items()} for name, row in figures.each.items()}
                 print(f"  {title}, {by}, seed {seed}: {json.dumps(now)}", flush=True)

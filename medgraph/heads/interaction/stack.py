@@ -68,7 +68,9 @@ class InteractionStack:
     too, once; heads stop by it.
 
     Args:
-        members: heads and baselines, unfitted; None: KronRLS, two KronRLS on profiles, ALS, nearest neighbours.
+        members: heads and baselines, unfitted; None: KronRLS, ALS, nearest neighbours and two KronRLS on
+            profiles; by another thing than "pair", where ids and profiles tell little, two KronRLS and two nearest
+            neighbours.
         by: what a fold holds out. Choose what you will predict: for new drugs "drug", so that the trees learn how far
             each member can be trusted there. One molecule, and near-identical sequences, are held out together.
         folds: by "both", drugs and targets each fall into so many groups, and a fold is a group of one by one of other.
@@ -142,11 +144,15 @@ class InteractionStack:
 
     def _unfitted(self) -> Sequence[Member]:
         if self.members is None:
-            other = ProfileKronRLS(
-                drug_similarity=Tanimoto(radius=3, bits=4096), target_similarity=KmerCosine(3), target_power=1.0,
-                drug_profile=0.5, target_profile=0.35, identity=0.02,
+            shapes, words = Tanimoto(radius=3, bits=4096), KmerCosine(3)
+            if self.by != "pair":
+                other = KronRLS(drug_similarity=shapes, target_similarity=words, identity=0.1)
+                return KronRLS(), other, PairNeighbours(), PairNeighbours(k=5)
+            profiles = ProfileKronRLS(
+                drug_similarity=shapes, target_similarity=words, target_power=1.0, drug_profile=0.5,
+                target_profile=0.35, identity=0.02,
             )  # fmt: skip
-            return KronRLS(), ProfileKronRLS(), other, ALS(), PairNeighbours()
+            return KronRLS(), ProfileKronRLS(), profiles, ALS(), PairNeighbours()
         if not self.members:
             raise SchemaError("There is nothing to stack: give members, heads or baselines.")
         return self.members
