@@ -173,9 +173,9 @@ def omop(path: Path) -> Cohort:
     return mg.load("omop", path=path)
 
 
-LONG = {"min_count": 20, "max_visits": 60, "vector_size": 32, "dropout": 0.5, "learning_rate": 4e-3, "epochs": 8}
+LONG = {"min_count": 20, "max_visits": 200, "vector_size": 32, "dropout": 0.5, "learning_rate": 4e-3, "epochs": 8}
 LONG |= {"weight_decay": 1e-2, "patience": 2, "batch_size": 256}
-MANY = {"min_count": 20, "max_visits": 60, "vector_size": 64, "dropout": 0.2, "learning_rate": 1e-2, "epochs": 12}
+MANY = {"min_count": 20, "max_visits": 200, "vector_size": 64, "dropout": 0.2, "learning_rate": 1e-2, "epochs": 12}
 MANY |= {"patience": 2, "batch_size": 256}
 SHORT = {"vector_size": 32, "dropout": 0.3, "learning_rate": 3e-3, "epochs": 15, "patience": 2, "batch_size": 128}
 FLAT = {"vector_size": 32, "dropout": 0.4, "learning_rate": 2e-3, "weight_decay": 1e-2, "epochs": 30, "bins": 20}

@@ -21,6 +21,7 @@ from medgraph.heads.risk.learning import Learning
 from medgraph.heads.risk.person import Person
 from medgraph.heads.risk.private_fitting import fit_privately
 from medgraph.heads.risk.targets import LabelTarget
+from medgraph.heads.risk.wide import WideAndDeep
 from medgraph.training import EarlyStopping, Trainer, resolve_device
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def fit_head(
     settings = {**head._parameters(), "codes": len(vocabulary), "cohort": cohort.fingerprint, **target.to_dict()}
     if head.embedding is not None:
         settings["embedding"] = hashlib.sha256(head.embedding.vectors.tobytes()).hexdigest()
+    learning = Learning(head, network, target, train, tuning, settings)
+    before = _loss(learning) if isinstance(network, WideAndDeep) else None
     history = Trainer(
         epochs=head.epochs,
         seed=head.seed,
@@ -65,8 +68,11 @@ def fit_head(
         resume=resume,
         progress=progress,
         description=type(head).__name__,
-    ).run(Learning(head, network, target, train, tuning, settings))
+    ).run(learning)
     network.eval()
+    if before is not None and _loss(learning) >= before:
+        network.silence()
+        told.append("beside the wide part the network added nothing on tuning, and is left out")
     counts = {
         name: {"samples": len(data), "no_known_code": data.empty, "unknown_events": data.unknown}
         for name, data in (("train", train), ("tuning", tuning))
@@ -93,6 +99,13 @@ def fit_head(
         network, vocabulary, target, calibrator, task, called, _in_words(task), history, counts, tuple(notes), matched,
         source, cohort,
     )  # fmt: skip
+
+
+def _loss(learning: Learning) -> float:
+    """Tuning's log loss as the network stands."""
+    learning.module.eval()
+    with torch.no_grad():
+        return learning.validate()["tuning_log_loss"]
 
 
 def code_vectors(
