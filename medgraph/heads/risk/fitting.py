@@ -70,7 +70,7 @@ def fit_head(
         description=type(head).__name__,
     ).run(learning)
     network.eval()
-    if before is not None and _loss(learning) >= before:
+    if isinstance(network, WideAndDeep) and before is not None and _loss(learning) >= before:
         network.silence()
         told.append("beside the wide part the network added nothing on tuning, and is left out")
     counts = {

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from medgraph.data.cohort import Cohort
 from medgraph.data.given_labels import GivenLabels
@@ -18,6 +19,7 @@ from medgraph.errors import SchemaError
 from medgraph.evaluation.calibration import Calibrator, IsotonicCalibrator, PlattCalibrator
 from medgraph.heads.risk.cnn import Deepr
 from medgraph.heads.risk.lstm import VisitGRU
+from medgraph.heads.risk.tensors import Batch
 
 START, DAY = int(np.datetime64("2020-01-01", "us").astype(np.int64)), 86_400_000_000
 FIRST = 8_450_000_003
@@ -82,6 +84,18 @@ def test_a_tuning_part_of_one_class_leaves_it_uncalibrated() -> None:
     head = VisitGRU(hidden_size=4, **SMALL).fit(replace(cohort, splits=splits), "out", progress=False)
     assert head.notes_[1:] == ("not calibrated: all tuning samples have the same outcome",)
     assert head.notes_[0].startswith("the wide part weighs ")
+
+
+def test_a_network_that_adds_nothing_beside_its_wide_part_is_left_out() -> None:
+    cohort = cohort_of()
+    still = VisitGRU(hidden_size=4, **{**SMALL, "learning_rate": 1e-30}).fit(cohort, "out", progress=False)
+    assert "is left out" in still.notes_[1]
+    state = still._fitted()
+    batch = Batch.of(cohort.held_out.timelines("out", state.vocabulary).all())
+    with torch.no_grad():
+        torch.testing.assert_close(state.network(batch), state.network.wide(batch))
+    alone = VisitGRU(hidden_size=4, wide=False, **SMALL).fit(cohort, "out", progress=False)
+    assert not any("wide" in note for note in alone.notes_)
 
 
 def test_codes_are_rolled_up_and_the_map_is_saved(tmp_path: Path) -> None:
