@@ -9,10 +9,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import sparse
 from scipy.special import expit
+from scipy.stats import norm
 
 __all__ = ["PENALTIES", "Logistic", "chosen_penalty", "fit_logistic", "interactions"]
 
 PENALTIES = (0.1, 0.05, 0.025, 0.0125, 0.006, 0.003, 0.0015)  # tried from the strongest until tuning gets worse
+_LEAST_Z = 3.0  # of a pair, however few are looked at
 RIDGE = 0.5  # share of the penalty on squares; the rest is on sizes
 _DENSE = 30_000_000  # numbers that are held as a rectangle, where products are faster
 _Matrix: TypeAlias = sparse.csr_array | np.ndarray
@@ -134,14 +136,14 @@ def interactions(
     told: Float[np.ndarray, " n"],
     used: Int[np.ndarray, " u"],
     most: int,
-    least_z: float = 3.5,
     least_cell: float = 3.0,
 ) -> Int[np.ndarray, "p 2"]:
     """Pairs of codes whose log-odds together is not the sum of each alone: the largest score tests, one of them `used`.
 
     From an additive model's residuals r and variances v = p(1 - p), summed over the four cells of having one code, the
     other, both, none: z = (r₁₁/v₁₁ - r₁₀/v₁₀ - r₀₁/v₀₁ + r₀₀/v₀₀) / √(1/v₁₁ + 1/v₁₀ + 1/v₀₁ + 1/v₀₀). That one of a
-    pair matters by itself is weak heredity (Chipman 1996; Bien et al. 2013).
+    pair matters by itself is weak heredity (Chipman 1996; Bien et al. 2013). Told are those that are larger than chance
+    would make one of all that were looked at.
 
     Args:
         standing: which sample has which code.
@@ -149,7 +151,6 @@ def interactions(
         told: the additive model's probability of it.
         used: codes that it weighs.
         most: pairs that are given back, at most.
-        least_z: of a pair.
         least_cell: least sum of variances in each of the four cells.
     """
     if not used.size:
@@ -169,6 +170,7 @@ def interactions(
     apart = np.sum([sign * r / v for sign, r, v in zip(signs, residuals, safe, strict=True)], axis=0)
     z = np.where(possible, np.abs(apart) / np.sqrt(np.sum([1 / v for v in safe], axis=0)), 0)
     found: dict[tuple[int, int], float] = {}
+    least_z = max(float(norm.isf(0.5 / max(int(possible.sum()), 1))), _LEAST_Z)
     for row, other in zip(*np.nonzero(z >= least_z), strict=True):
         one = int(used[row])
         if one != other:
