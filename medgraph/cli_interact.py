@@ -6,7 +6,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import typer
 
 from medgraph import console
@@ -159,7 +158,7 @@ def predict(
     else:
         one, first = side_of("drug", "smiles", smiles, drug, drugs)
         two, second = side_of("target", "sequence", sequence, target, targets)
-        rows = np.repeat(np.arange(len(first)), len(second)), np.tile(np.arange(len(second)), len(first))
+        rows = [i for i in range(len(first)) for _ in second], list(range(len(second))) * len(first)
         asked = {name: [texts[i] for i in rows[0]] for name, texts in one.items()}
         asked |= {name: [texts[i] for i in rows[1]] for name, texts in two.items()}
         found = model.predict(**asked, graph=graph_of(graph), level=level)

@@ -27,6 +27,7 @@ ASSOCIATES = EdgeType("Disease", "associates", "Gene")
 VERBS = {"demo", "loaders", "load", "query", "train", "similar", "repurpose", "evaluate", "explain", "explore"}
 VERBS |= {"neo4j up", "neo4j down", "neo4j status", "export neo4j-admin"}
 VERBS |= {"risk fit", "risk predict", "risk evaluate", "risk explain"}
+VERBS |= {f"interact {verb}" for verb in ("fit", "predict", "evaluate", "explain", "screen", "synergy")}
 COMMAND = [sys.executable, "-c", "import sys; from medgraph.cli import main; sys.argv[0] = 'medgraph'; main()"]
 
 Run = Callable[..., Result]

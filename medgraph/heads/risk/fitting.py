@@ -105,7 +105,7 @@ def _loss(learning: Learning) -> float:
     """Tuning's log loss as the network stands."""
     learning.module.eval()
     with torch.no_grad():
-        return learning.validate()["tuning_log_loss"]
+        return float(learning.validate()["tuning_log_loss"])
 
 
 def code_vectors(
