@@ -23,6 +23,7 @@ from medgraph.embeddings.spectral import spectral_vectors
 from medgraph.embeddings.typed_edges import Normalisation, TypedEdges
 from medgraph.errors import NotFittedError, SchemaError
 from medgraph.training import History, Task, Trainer, resolve_device
+from medgraph.training.rates import cosine, set_rate
 
 __all__ = ["VGAE", "gaussian_kl"]
 
@@ -311,9 +312,7 @@ class _Fitting(Task):
         """The negative evidence lower bound and its two terms."""
         del batch  # there is one
         model, device = self.model, self.triples.device
-        rate = min(1.0, progress / 0.1 + 0.1) * (1 + math.cos(math.pi * progress)) / 2
-        for group in self.optimiser.param_groups:
-            group["lr"] = model.learning_rate * rate
+        set_rate(self.optimiser, model.learning_rate * (min(1.0, progress / 0.1 + 0.1) * cosine(progress)))
         keep = torch.ones(len(self.triples), dtype=torch.bool, device=device)
         drawn, rows = [], []
         for _, start, stop, source, sources, target, targets in self.types:

@@ -12,6 +12,7 @@ from torch import nn
 
 from medgraph.errors import ArtefactError, FormatVersionError, MedgraphError, SchemaError
 from medgraph.training import EarlyStopping, Task, Trainer, TrainingInterrupted, checkpoint, resolve_device
+from medgraph.training.rates import cosine, set_rate
 
 
 class Regression(Task):
@@ -232,3 +233,17 @@ def test_devices():
     for unknown in ("tpu9", "cuda:77"):
         with pytest.raises(SchemaError, match="auto"):
             resolve_device(unknown)
+
+
+def test_the_cosine_rate_is_that_of_torch():
+    def two_groups():
+        return torch.optim.SGD([{"params": [nn.Parameter(torch.zeros(1))]} for _ in range(2)], lr=0.3)
+
+    ours, theirs = two_groups(), two_groups()
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(theirs, T_max=10)
+    for step in range(11):
+        set_rate(ours, 0.3 * cosine(step / 10))
+        rates = [group["lr"] for group in ours.param_groups]
+        assert rates == pytest.approx([group["lr"] for group in theirs.param_groups], abs=1e-12)
+        theirs.step()
+        schedule.step()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from medgraph.heads.interaction.batching import Batches, PairBatch, PairData, bl
 from medgraph.heads.interaction.losses import Loss
 from medgraph.heads.interaction.pair_network import PairNetwork
 from medgraph.training import Task as TrainingTask
+from medgraph.training.rates import cosine, set_rate
 
 if TYPE_CHECKING:
     from medgraph.heads.interaction.base import InteractionHead
@@ -50,7 +50,7 @@ class Learning(TrainingTask):
         # epochs and patience may be raised when a run goes on; with a decaying rate, epochs shape the run
         free = {"patience"} if head.decay else {"epochs", "patience"}
         self.settings = {name: value for name, value in settings.items() if name not in free}
-        self.optimiser = torch.optim.AdamW(
+        self.optimiser: torch.optim.AdamW = torch.optim.AdamW(
             network.parameters(), head.learning_rate, weight_decay=head.weight_decay, fused=True
         )
         self.monitor = "valid_log_loss" if loss.kind == "binary" else "valid_mse"
@@ -63,9 +63,7 @@ class Learning(TrainingTask):
     def losses(self, batch: PairBatch, progress: float) -> Mapping[str, Tensor]:
         """The mean loss of the batch's pairs."""
         if self.head.decay:
-            assert self.optimiser is not None
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.head.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+            set_rate(self.optimiser, self.head.learning_rate * cosine(progress))
         return {"loss": self.head._loss(self.module, self.loss, batch)}
 
     def validate(self) -> Mapping[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from torch.nn import functional
 from medgraph.heads.interaction.synergy.inputs import SynergyTensors, blocks_of_pairs
 from medgraph.heads.interaction.synergy.network import SynergyNetwork
 from medgraph.training import Task
+from medgraph.training.rates import cosine, set_rate
 
 if TYPE_CHECKING:
     from medgraph.heads.interaction.synergy.head import DeepSynergy
@@ -50,7 +50,9 @@ class SynergyLearning(Task):
         self.target = torch.from_numpy(target.astype(np.float32)).to(self.train.drugs.device)
         self.pair = self.train.first * len(self.train.drugs) + self.train.second
         self.settings = {k: v for k, v in settings.items() if k != "patience"}
-        self.optimiser = torch.optim.AdamW(network.parameters(), head.learning_rate, weight_decay=head.weight_decay)
+        self.optimiser: torch.optim.AdamW = torch.optim.AdamW(
+            network.parameters(), head.learning_rate, weight_decay=head.weight_decay
+        )
 
     def batches(self, epoch: int) -> list[Int64[np.ndarray, " _"]]:
         """Rows, shuffled by the epoch."""
@@ -59,9 +61,7 @@ class SynergyLearning(Task):
 
     def losses(self, batch: Int64[np.ndarray, " m"], progress: float) -> Mapping[str, Tensor]:
         """The mean loss of the batch's rows; the rate of learning falls as a cosine."""
-        assert self.optimiser is not None
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.head.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+        set_rate(self.optimiser, self.head.learning_rate * cosine(progress))
         found = self.module(self.train.batch(batch))
         wanted = self.target[torch.from_numpy(batch).to(self.target.device)]
         if self.head.huber is None:

@@ -1,0 +1,23 @@
+"""Learning rates that change while the training goes on."""
+
+from __future__ import annotations
+
+import math
+
+from torch.optim import Optimizer
+
+__all__ = ["cosine", "set_rate"]
+
+
+def cosine(progress: float) -> float:
+    """(1 + cos π·progress) / 2: the share of the learning rate left, 1 at the start and 0 at the end.
+
+    Loshchilov & Hutter 2017 (arXiv:1608.03983), without restarts.
+    """
+    return (1 + math.cos(math.pi * progress)) / 2
+
+
+def set_rate(optimiser: Optimizer, rate: float) -> None:
+    """Let the optimiser's next steps take this learning rate, for all weights."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
