@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -20,7 +20,18 @@ import pyarrow.parquet as pq
 
 from medgraph.errors import ArtefactError, FormatVersionError
 
-__all__ = ["FORMAT_VERSION", "Artefact", "atomic_file", "atomic_folder", "kind_of", "read_artefact", "write_artefact"]
+__all__ = [
+    "FORMAT_VERSION",
+    "Artefact",
+    "atomic_file",
+    "atomic_folder",
+    "bullets",
+    "kind_of",
+    "learned_from",
+    "read_artefact",
+    "settings",
+    "write_artefact",
+]
 
 FORMAT = "medgraph artefact"
 FORMAT_VERSION = 1
@@ -231,3 +242,24 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if missing or not isinstance(manifest["sha256"], dict):
         raise ArtefactError(f"{path} lacks {', '.join(sorted(missing)) or 'a table of sha256'}.")
     return manifest
+
+
+def bullets(lines: Iterable[str], otherwise: str = "none") -> str:
+    """A list on a card, Markdown; of one line that says `otherwise` if there are none."""
+    return "\n".join(f"- {line}" for line in lines) or f"- {otherwise}"
+
+
+def settings(parameters: Mapping[str, Any]) -> str:
+    """The list of hyper-parameters on a card, Markdown."""
+    return bullets((f"`{name}`: {value}" for name, value in parameters.items()), "not recorded")
+
+
+def learned_from(what: str, source: Mapping[str, Any]) -> str:
+    """The section of a card on what a thing was trained on: its sources, their licences, and its fingerprint."""
+    sources = (
+        f"{s['name']} {s['version']}".rstrip() + (f", {s['licence']}" if s.get("licence") else "")
+        for s in source.get("provenance", [])
+    )
+    return f"""## Learned from
+{bullets(sources, "not recorded")}
+- {what} fingerprint: {source.get("fingerprint", "not recorded")}"""

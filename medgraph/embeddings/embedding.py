@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float32
 
-from medgraph.artefact import Artefact, atomic_file, read_artefact, write_artefact
+from medgraph.artefact import Artefact, atomic_file, bullets, learned_from, read_artefact, settings, write_artefact
 from medgraph.data.schema import NodeType
 from medgraph.errors import SchemaError, UnknownIdentifierError, nearest
 
@@ -281,13 +281,7 @@ class Embedding:
 
     def _card(self) -> str:
         counts = "\n".join(f"| {t or '(none)'} | {rows.size:,} |" for t, rows in self._rows_by_type.items())
-        sources = self.metadata.get("graph", {}).get("provenance", [])
-        source_lines = "\n".join(
-            f"- {s['name']} {s['version']}".rstrip() + (f", {s['licence']}" if s.get("licence") else "")
-            for s in sources
-        )
-        parameters = "\n".join(f"- `{k}`: {v}" for k, v in self.metadata.get("parameters", {}).items())
-        metrics = "\n".join(f"- {k}: {v}" for k, v in self.metadata.get("metrics", {}).items())
+        metrics = [f"{name}: {value}" for name, value in self.metadata.get("metrics", {}).items()]
         inferred = f"; {len(self.inferred):,} of them inferred from others" if self.inferred else ""
         spread = "" if self.std is None else ", with posterior standard deviations"
         return f"""# {self.metadata.get("encoder", "Embedding")} embedding
@@ -298,16 +292,14 @@ class Embedding:
 |---|---|
 {counts}
 
-## Learned from
-{source_lines or "- not recorded"}
-- graph fingerprint: {self.metadata.get("graph", {}).get("fingerprint", "not recorded")}
+{learned_from("graph", self.metadata.get("graph", {}))}
 
 ## How
-{parameters or "- not recorded"}
+{settings(self.metadata.get("parameters", {}))}
 - `seed`: {self.metadata.get("seed")}
 
 ## Measured
-{metrics or "Nothing was measured on this embedding."}
+{bullets(metrics) if metrics else "Nothing was measured on this embedding."}
 
 ## Use
 `medgraph.Embedding.load(folder).most_similar(id)`. Nearness in this space means a shared neighbourhood in the graph,

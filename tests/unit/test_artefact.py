@@ -13,7 +13,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from medgraph.artefact import Artefact, atomic_file, atomic_folder, read_artefact, write_artefact
+from medgraph.artefact import (
+    Artefact,
+    atomic_file,
+    atomic_folder,
+    bullets,
+    learned_from,
+    read_artefact,
+    settings,
+    write_artefact,
+)
 from medgraph.errors import ArtefactError, FormatVersionError
 
 SAMPLE = Artefact(
@@ -129,3 +138,15 @@ def test_killed_in_mid_write_keeps_the_old_artefact(tmp_path: Path) -> None:
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
     assert read_artefact(tmp_path / "a", "Sample").seed == 7
+
+
+def test_a_card_lists_what_is_recorded() -> None:
+    named = {"name": "Hetionet", "version": "1.0", "licence": "CC0"}
+    unversioned = {"name": "A table", "version": "", "licence": ""}
+    assert learned_from("graph", {"provenance": [named, unversioned], "fingerprint": "ab12"}).splitlines() == [
+        "## Learned from", "- Hetionet 1.0, CC0", "- A table", "- graph fingerprint: ab12",
+    ]  # fmt: skip
+    assert learned_from("graph", {}).splitlines()[1:] == ["- not recorded", "- graph fingerprint: not recorded"]
+    assert bullets(["one", "two"]) == "- one\n- two"
+    assert bullets([]) == "- none"
+    assert settings({"epochs": 3, "window": None}) == "- `epochs`: 3\n- `window`: None"

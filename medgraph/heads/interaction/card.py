@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medgraph.artefact import bullets, learned_from, settings
+
 if TYPE_CHECKING:
     from medgraph.heads.interaction.fitted import Fitted
 
@@ -15,16 +17,10 @@ __all__ = ["card_of"]
 
 def card_of(kind: str, parameters: Mapping[str, Any], state: Fitted) -> str:
     """Markdown: what it predicts, from what, how sure, for what it is not."""
-    sources = "\n".join(
-        f"- {s['name']} {s['version']}".rstrip() + (f", {s['licence']}" if s.get("licence") else "")
-        for s in state.source["provenance"]
-    )
     counts = "\n".join(
         f"| {part} | {found['pairs']:,} | {found['drugs']:,} | {found['targets']:,} |"
         for part, found in state.counts.items()
     )
-    notes = "\n".join(f"- {note}" for note in state.notes) or "- none"
-    settings = "\n".join(f"- `{name}`: {value}" for name, value in parameters.items())
     what = "calibrated probability that they bind" if state.kind == "binary" else f"value in {state.unit}"
     intervals = "none"
     if state.conformal is not None:
@@ -45,15 +41,13 @@ Predicts for a drug (SMILES) and a target (amino-acid sequence): {what}.{limit}
 |---|---|---|---|
 {counts}
 
-## Learned from
-{sources or "- not recorded"}
-- affinities fingerprint: {state.source["fingerprint"]}
+{learned_from("affinities", state.source)}
 
 ## Notes
-{notes}
+{bullets(state.notes)}
 
 ## How
-{settings}
+{settings(parameters)}
 
 ## Use
 `medgraph.{kind}.load(folder).predict(smiles=[...], sequences=[...])`. Intervals hold for pairs like those of valid; a

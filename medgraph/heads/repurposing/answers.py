@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float, Float32
 
-from medgraph.artefact import Artefact, read_artefact, write_artefact
+from medgraph.artefact import Artefact, bullets, read_artefact, write_artefact
 from medgraph.data.schema import EdgeType
 from medgraph.errors import UnknownIdentifierError, nearest
 from medgraph.evaluation.calibration import PlattCalibrator, Reliability
@@ -188,7 +188,6 @@ class LinkAnswers:
         measured = (
             "not measured" if reliability is None else f"ECE {reliability.ece:.5f}, Brier {reliability.brier:.5f}"
         )
-        notes = "\n".join(f"- {note}" for note in parameters["notes"]) or "- none"
         source, relation, target = parameters["relation"]
         meaning = (
             f"is one of {parameters['valid_links']:,} links that\nwere hidden from the training"
@@ -204,7 +203,7 @@ known links.
 - graph fingerprint (less the relation): {self.graph["fingerprint"]}
 
 ## Notes
-{notes}
+{bullets(parameters["notes"])}
 
 ## Use
 `medgraph.LinkPredictor.load(folder).rank(id)`. A probability says how often a pair that scores so {meaning};

@@ -12,7 +12,7 @@ import pyarrow as pa
 import torch
 from torch import nn
 
-from medgraph.artefact import Artefact, read_artefact, write_artefact
+from medgraph.artefact import Artefact, bullets, learned_from, read_artefact, settings, write_artefact
 from medgraph.data.code_vocabulary import CodeVocabulary
 from medgraph.data.cohort import Cohort
 from medgraph.data.task import Task
@@ -168,16 +168,10 @@ def load_fitted(
 
 
 def _card(kind: str, parameters: Mapping[str, Any], state: Fitted) -> str:
-    sources = "\n".join(
-        f"- {s['name']} {s['version']}".rstrip() + (f", {s['licence']}" if s.get("licence") else "")
-        for s in state.source["provenance"]
-    )
     counts = "\n".join(
         f"| {part} | {found['samples']:,} | {found['no_known_code']:,} | {found['unknown_events']:,} |"
         for part, found in state.counts.items()
     )
-    notes = "\n".join(f"- {note}" for note in state.notes) or "- none"
-    settings = "\n".join(f"- `{name}`: {value}" for name, value in parameters.items())
     names = ", ".join(state.target.names[:10]) + (" ..." if len(state.target.names) > 10 else "")
     loss = state.history[-1].get("tuning_log_loss") if state.history else None
     privacy = (
@@ -197,15 +191,13 @@ A {state.target.kind} risk model over {len(state.vocabulary):,} codes. Outputs: 
 |---|---|---|---|
 {counts}
 
-## Learned from
-{sources or "- not recorded"}
-- cohort fingerprint: {state.source["fingerprint"]}
+{learned_from("cohort", state.source)}
 
 ## Notes
-{notes}
+{bullets(state.notes)}
 
 ## How
-{settings}
+{settings(parameters)}
 
 ## Use
 `medgraph.{kind}.load(folder).predict_proba(cohort)`. Trained and judged on recorded care: codes say what was billed or

@@ -12,7 +12,7 @@ import pyarrow as pa
 import torch
 from jaxtyping import Float64
 
-from medgraph.artefact import Artefact, read_artefact, write_artefact
+from medgraph.artefact import Artefact, bullets, learned_from, read_artefact, settings, write_artefact
 from medgraph.data.synergies import Synergies
 from medgraph.heads.interaction.synergy.inputs import SynergyInputs, SynergyTensors
 from medgraph.heads.interaction.synergy.learning import answers
@@ -141,16 +141,10 @@ def load_synergy(
 
 
 def _card(kind: str, parameters: Mapping[str, Any], state: FittedSynergy) -> str:
-    sources = "\n".join(
-        f"- {s['name']} {s['version']}".rstrip() + (f", {s['licence']}" if s.get("licence") else "")
-        for s in state.source["provenance"]
-    )
     counts = "\n".join(
         f"| {part} | {found['rows']:,} | {found['pairs']:,} | {found['drugs']:,} | {found['cells']:,} |"
         for part, found in state.counts.items()
     )
-    notes = "\n".join(f"- {note}" for note in state.notes) or "- none"
-    settings = "\n".join(f"- `{name}`: {value}" for name, value in parameters.items())
     intervals = "none"
     if state.conformal is not None:
         half = state.conformal.quantile(0.9)
@@ -167,15 +161,13 @@ makes no difference. Of a cell line that it does not know it says what it would 
 |---|---|---|---|---|
 {counts}
 
-## Learned from
-{sources or "- not recorded"}
-- synergies fingerprint: {state.source["fingerprint"]}
+{learned_from("synergies", state.source)}
 
 ## Notes
-{notes}
+{bullets(state.notes)}
 
 ## How
-{settings}
+{settings(parameters)}
 
 ## Use
 `medgraph.{kind}.load(folder).predict(first=[...], second=[...], cells=[...])`, drugs by name or SMILES. Intervals hold
