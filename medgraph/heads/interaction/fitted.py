@@ -21,6 +21,7 @@ from medgraph.evaluation.calibration import TemperatureCalibrator
 from medgraph.heads.interaction.card import card_of
 from medgraph.heads.interaction.features import Entities, Features, Saved
 from medgraph.heads.interaction.losses import Loss
+from medgraph.heads.interaction.members import member_weights, restored_members
 from medgraph.heads.interaction.pair_network import PairNetwork
 from medgraph.heads.interaction.uncertainty import Conformal
 from medgraph.training import History
@@ -172,13 +173,7 @@ def entity_table(table: pa.Table, text: str, rows: Int64[np.ndarray, " n"]) -> p
 
 def save_fitted(folder: str | Path, kind: str, parameters: Mapping[str, Any], state: Fitted, seed: int) -> None:
     """Write the artefact."""
-    tensors: dict[str, Mapping[str, np.ndarray]] = {
-        "weights": {
-            f"{number}/{name}": tensor.detach().cpu().numpy()
-            for number, network in enumerate(state.networks)
-            for name, tensor in network.state_dict().items()
-        }
-    }
+    tensors: dict[str, Mapping[str, np.ndarray]] = {"weights": member_weights(state.networks)}
     if state.conformal is not None:
         tensors["conformal"] = {"errors": state.conformal.errors}
     tables = {"drugs": state.drugs, "targets": state.targets}
@@ -230,19 +225,11 @@ def load_fitted(
     def make(network_of: NetworkMaker, device: torch.device) -> Fitted:
         drugs, targets = features_of("drug"), features_of("target")
         loss = Loss.from_dict(given["fitted_loss"])
-        networks = []
-        for number in range(len(saved.metrics["history"])):
-            start = f"{number}/"
-            with torch.random.fork_rng(devices=[]):
-                network = network_of(drugs, targets, loss.outputs).with_learned(loss.learned)
-            network.load_state_dict(
-                {
-                    name.removeprefix(start): torch.from_numpy(array)
-                    for name, array in saved.tensors["weights"].items()
-                    if name.startswith(start)
-                }
-            )
-            networks.append(network.to(device).eval())
+
+        def draw() -> PairNetwork:
+            return network_of(drugs, targets, loss.outputs).with_learned(loss.learned).to(device)
+
+        networks = restored_members(saved.tensors["weights"], len(saved.metrics["history"]), draw)
         conformal = calibrator = None
         if "conformal" in saved.tensors:
             conformal = Conformal(saved.tensors["conformal"]["errors"], given["normalised"])
@@ -250,7 +237,7 @@ def load_fitted(
             calibrator = TemperatureCalibrator()
             calibrator.temperature_ = given["temperature"]
         return Fitted(
-            tuple(networks), drugs, targets, loss, Scale(*given["scale"]), given["values"]["kind"],
+            networks, drugs, targets, loss, Scale(*given["scale"]), given["values"]["kind"],
             given["values"]["unit"], given["values"]["limit"], conformal, calibrator, saved.tables["drugs"],
             saved.tables["targets"], tuple(History(h) for h in saved.metrics["history"]), saved.metrics["counts"],
             tuple(given["notes"]), saved.graph,

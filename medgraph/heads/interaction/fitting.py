@@ -17,8 +17,10 @@ from medgraph.heads.interaction.features import Encoded, Entities, Features
 from medgraph.heads.interaction.fitted import Fitted, Scale, entity_table
 from medgraph.heads.interaction.learning import Learning
 from medgraph.heads.interaction.losses import BinaryCrossEntropy, Loss, SquaredError
+from medgraph.heads.interaction.members import fit_members
+from medgraph.heads.interaction.pair_network import PairNetwork
 from medgraph.heads.interaction.uncertainty import Conformal
-from medgraph.training import EarlyStopping, Trainer, resolve_device
+from medgraph.training import EarlyStopping, History, Trainer, resolve_device
 
 if TYPE_CHECKING:
     from medgraph.heads.interaction.base import InteractionHead
@@ -54,36 +56,27 @@ def fit_head(
         "valid": valid.fingerprint,
         **head._identity(),
     }
-    networks, histories = [], []
-    for member in range(head.members):
-        seed = head.seed + 7_919 * member
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
-            network = head._network(drug_features, target_features, loss.outputs).with_learned(loss.learned)
-        network = network.to(device)
-        task = Learning(head, network, loss, limit, *data, seed, settings)
-        file = None if checkpoint is None else Path(f"{checkpoint}{f'.{member}' if head.members > 1 else ''}")
-        history = Trainer(
-            epochs=head.epochs,
-            seed=seed,
-            early_stopping=EarlyStopping(task.monitor, head.patience),
-            clip_norm=head.clip_norm,
-            mixed_precision=head.mixed_precision,
-            checkpoint=file,
-            resume=resume,
-            progress=progress,
-            description=type(head).__name__ + (f" {member + 1} of {head.members}" if head.members > 1 else ""),
-        ).run(task)
-        networks.append(network.eval())
-        histories.append(history)
+
+    def draw() -> PairNetwork:
+        return head._network(drug_features, target_features, loss.outputs).with_learned(loss.learned)
+
+    def learn(network: PairNetwork, trainer: Trainer) -> History:
+        task = Learning(head, network, loss, limit, *data, trainer.seed, settings)
+        return replace(trainer, early_stopping=EarlyStopping(task.monitor, head.patience)).run(task)
+
+    trainer = Trainer(
+        head.epochs, head.seed, clip_norm=head.clip_norm, mixed_precision=head.mixed_precision, checkpoint=checkpoint,
+        resume=resume, progress=progress, description=type(head).__name__,
+    )  # fmt: skip
+    networks, histories = fit_members(trainer, head.members, draw, learn, device)
     notes = [f"drugs: {note}" for note in data[0].drugs.notes] + [f"targets: {note}" for note in data[0].targets.notes]
     if held_aside:
         notes.append(f"no valid part was given: {len(valid):,} random ones of {len(whole):,} pairs were held aside")
     state = Fitted(
-        tuple(networks), drug_features, target_features, loss, scale, train.kind,
+        networks, drug_features, target_features, loss, scale, train.kind,
         "probability" if train.kind == "binary" else train.unit, train.limit, None, None,
         entity_table(train.drugs, "smiles", train.drug), entity_table(train.targets, "sequence", train.target),
-        tuple(histories), {"train": _counts(train), "valid": _counts(valid)}, tuple(notes),
+        histories, {"train": _counts(train), "valid": _counts(valid)}, tuple(notes),
         {"fingerprint": whole.fingerprint, "provenance": [vars(source) for source in train.provenance]}, train, valid,
     )  # fmt: skip
     return _calibrated(state, valid, head.predict_batch)

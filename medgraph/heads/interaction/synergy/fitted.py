@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from jaxtyping import Float64
 
 from medgraph.artefact import Artefact, bullets, learned_from, read_artefact, settings, write_artefact
 from medgraph.data.synergies import Synergies
+from medgraph.heads.interaction.members import member_weights, restored_members
 from medgraph.heads.interaction.synergy.inputs import SynergyInputs, SynergyTensors
 from medgraph.heads.interaction.synergy.learning import answers
 from medgraph.heads.interaction.synergy.network import SynergyNetwork
@@ -80,11 +80,7 @@ class FittedSynergy:
 def save_synergy(folder: str | Path, kind: str, parameters: Mapping[str, Any], state: FittedSynergy, seed: int) -> None:
     """Write the artefact."""
     tensors: dict[str, Mapping[str, np.ndarray]] = {
-        "weights": {
-            f"{number}/{name}": tensor.detach().cpu().numpy()
-            for number, network in enumerate(state.networks)
-            for name, tensor in network.state_dict().items()
-        },
+        "weights": member_weights(state.networks),
         "inputs": state.inputs.to_tensors(),
     }
     if state.conformal is not None:
@@ -119,20 +115,13 @@ def load_synergy(
 
     def make(network_of: Callable[[SynergyInputs], SynergyNetwork]) -> FittedSynergy:
         inputs = SynergyInputs.from_artefact(saved)
-        networks = []
-        for number in range(len(saved.metrics["history"])):
-            start = f"{number}/"
-            with torch.random.fork_rng(devices=[]):
-                network = network_of(inputs)
-            weights = {name.removeprefix(start): torch.from_numpy(array)
-                       for name, array in saved.tensors["weights"].items() if name.startswith(start)}  # fmt: skip
-            network.load_state_dict(weights)
-            networks.append(network.eval())
+        count = len(saved.metrics["history"])
+        networks = restored_members(saved.tensors["weights"], count, lambda: network_of(inputs))
         conformal = None
         if "conformal" in saved.tensors:
             conformal = Conformal(saved.tensors["conformal"]["errors"], given["normalised"])
         return FittedSynergy(
-            tuple(networks), inputs, given["scale"][0], given["scale"][1], given["score"], conformal,
+            networks, inputs, given["scale"][0], given["scale"][1], given["score"], conformal,
             saved.tables["drugs"], tuple(History(h) for h in saved.metrics["history"]), saved.metrics["counts"],
             tuple(given["notes"]), saved.graph,
         )  # fmt: skip

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from jaxtyping import Float64
 
 from medgraph.data.synergies import Synergies
 from medgraph.errors import NotFittedError, SchemaError
+from medgraph.heads.interaction.members import fit_members
 from medgraph.heads.interaction.synergy.asking import asked_synergies, measured_synergies
 from medgraph.heads.interaction.synergy.fitted import FittedSynergy, load_synergy, save_synergy
 from medgraph.heads.interaction.synergy.inputs import SynergyInputs, SynergyTensors
@@ -144,25 +144,17 @@ class DeepSynergy:
         mean, std = float(train.value.mean()), float(train.value.std()) or 1.0
         parts = [(SynergyTensors.of(inputs, part, device), (part.value - mean) / std) for part in (train, valid)]
         settings = {**self._parameters(), "train": train.fingerprint, "valid": valid.fingerprint}
-        networks, histories = [], []
-        for member in range(self.members):
-            seed = self.seed + 7_919 * member
-            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-                torch.manual_seed(seed)
-                network = self._network(inputs)
-            network = network.to(device)
-            file = None if checkpoint is None else Path(f"{checkpoint}{f'.{member}' if self.members > 1 else ''}")
-            history = Trainer(
-                epochs=self.epochs,
-                seed=seed,
-                early_stopping=EarlyStopping("valid_mse", self.patience),
-                checkpoint=file,
-                resume=resume,
-                progress=progress,
-                description="DeepSynergy" + (f" {member + 1} of {self.members}" if self.members > 1 else ""),
-            ).run(SynergyLearning(self, network, parts[0], parts[1], seed, settings))
-            networks.append(network.eval())
-            histories.append(history)
+        trainer = Trainer(
+            self.epochs, self.seed, EarlyStopping("valid_mse", self.patience), checkpoint=checkpoint, resume=resume,
+            progress=progress, description="DeepSynergy",
+        )  # fmt: skip
+        networks, histories = fit_members(
+            trainer,
+            self.members,
+            draw=lambda: self._network(inputs),
+            learn=lambda network, own: own.run(SynergyLearning(self, network, parts[0], parts[1], own.seed, settings)),
+            device=device,
+        )
         seen = np.zeros(train.drugs.num_rows, dtype=bool)
         seen[train.first] = seen[train.second] = True
         names = train.drugs["names"] if "names" in train.drugs.column_names else pa.array(
@@ -170,7 +162,7 @@ class DeepSynergy:
         )  # fmt: skip
         drugs = pa.table({"id": train.drugs["id"], "smiles": train.drugs["smiles"], "names": names, "seen": seen})
         state = FittedSynergy(
-            tuple(networks), inputs, mean, std, train.score, None, drugs, tuple(histories),
+            networks, inputs, mean, std, train.score, None, drugs, histories,
             {"train": _counts(train), "valid": _counts(valid)}, tuple(notes),
             {"fingerprint": whole.fingerprint, "provenance": [vars(source) for source in train.provenance]},
             train, valid,
