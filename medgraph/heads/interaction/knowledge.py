@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from medgraph.data.affinities import Affinities
@@ -17,26 +18,18 @@ from medgraph.heads.interaction.base import InteractionHead
 from medgraph.heads.interaction.features import Entities, Features, IdFeatures, JoinedFeatures
 from medgraph.heads.interaction.mlp import EntityTower, ProductJoin
 from medgraph.heads.interaction.molecular_graph import MoleculeEncoder, MoleculeFeatures
-from medgraph.heads.interaction.pair_network import PairNetwork
+from medgraph.heads.interaction.pair_network import JoinedEncoder, PairNetwork
 from medgraph.heads.interaction.projected import ProjectedFeatures, VectorFeatures
 
 __all__ = ["KnowledgeDTA"]
 
 
-class _Summed(nn.Module):
-    """The sum of encoders, each of its own tensors."""
+class _Summed(JoinedEncoder):
+    """Encoders of one width, added up."""
 
-    def __init__(self, encoders: list[nn.Module], sizes: list[int]) -> None:
-        super().__init__()
-        self.encoders, self.sizes = nn.ModuleList(encoders), tuple(sizes)
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        start, total = 0, torch.zeros(())
-        for number, (encoder, size) in enumerate(zip(self.encoders, self.sizes, strict=True)):
-            found = encoder(*inputs[start : start + size])
-            total = found if number == 0 else total + found
-            start += size
-        return total
+    def forward(self, *inputs: Tensor) -> Float[Tensor, "m d"]:
+        first, *others = self.each(inputs)
+        return sum(others, first)
 
 
 class _VectorTower(nn.Module):

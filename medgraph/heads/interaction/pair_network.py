@@ -56,11 +56,15 @@ class JoinedEncoder(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Float[Tensor, "m d"]:
         """(m, sum of the encoders' widths)."""
+        return torch.cat(self.each(inputs), dim=1)
+
+    def each(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """The rows of every encoder."""
         rows, start = [], 0
         for encoder, size in zip(self.encoders, self.sizes, strict=True):
             rows.append(encoder(*inputs[start : start + size]))
             start += size
-        return torch.cat(rows, dim=1)
+        return rows
 
 
 class Dense(nn.Module):
