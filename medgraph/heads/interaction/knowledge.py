@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from medgraph.data.affinities import Affinities
 from medgraph.embeddings.embedding import Embedding
 from medgraph.errors import SchemaError
-from medgraph.heads.interaction.base import InteractionHead
 from medgraph.heads.interaction.features import Entities, Features, IdFeatures, JoinedFeatures
-from medgraph.heads.interaction.mlp import EntityTower, ProductJoin
+from medgraph.heads.interaction.mlp import FingerprintMLP
 from medgraph.heads.interaction.molecular_graph import MoleculeEncoder, MoleculeFeatures
-from medgraph.heads.interaction.pair_network import JoinedEncoder, PairNetwork
+from medgraph.heads.interaction.pair_network import JoinedEncoder
 from medgraph.heads.interaction.projected import ProjectedFeatures, VectorFeatures
 
 __all__ = ["KnowledgeDTA"]
@@ -48,7 +47,7 @@ class _VectorTower(nn.Module):
 
 
 @dataclass(eq=False, kw_only=True)
-class KnowledgeDTA(InteractionHead):
+class KnowledgeDTA(FingerprintMLP):
     """Vectors of drug and target in a knowledge graph, beside fingerprint or molecular graph, and k-mers.
 
     Each of drug and target is the sum of a layer over its graph vector (zeros and a flag of 0 where it has none), an
@@ -63,19 +62,12 @@ class KnowledgeDTA(InteractionHead):
         graph_dropout: share of vectors hidden in a training step.
         structure: of drugs: "fingerprint", or "graph", a `MoleculeEncoder` (needs the extra pyg).
         layers: of the molecule's encoder.
-        ids: give known drugs and targets vectors of their own.
-        id_dropout: share of ids hidden in a training step.
-        radius: of the fingerprint.
-        k: of the k-mers.
-        axes: principal axes that are kept, at most.
-        tower: width of the towers' hidden layer, and of an atom.
-        tower_dropout: in the towers.
-        hidden: of the join.
 
-    The other arguments are those of `InteractionHead`.
+    The other arguments are those of `FingerprintMLP`, but without `ids` unless asked for; `tower` is also the width of
+    an atom.
 
     Raises:
-        SchemaError: on `fit`: no embedding, or too few matches.
+        SchemaError: a parameter out of range; on `fit`: no embedding, or too few matches.
     """
 
     embedding: Embedding | None = field(default=None, repr=False)
@@ -86,29 +78,13 @@ class KnowledgeDTA(InteractionHead):
     structure: Literal["fingerprint", "graph"] = "fingerprint"
     layers: int = 3
     ids: bool = False
-    id_dropout: float = 0.0
-    vector_size: int = 64
-    radius: int = 2
-    k: int = 3
-    axes: int = 512
     tower: int = 128
-    tower_dropout: float = 0.1
-    hidden: tuple[int, ...] = (256, 128)
-    dropout: float = 0.4
-    epochs: int = 60
-    patience: int = 60
-    batch_size: int = 512
-    block: int = 512
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.01
-    decay: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.hidden = tuple(self.hidden)
         if self.structure not in ("fingerprint", "graph"):
             raise SchemaError(f"KnowledgeDTA: structure is 'fingerprint' or 'graph', not {self.structure!r}.")
-        for name in ("min_match", "graph_dropout", "id_dropout", "tower_dropout"):
+        for name in ("min_match", "graph_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SchemaError(f"KnowledgeDTA: {name}={getattr(self, name)}; expected 0 to 1.")
 
@@ -133,25 +109,17 @@ class KnowledgeDTA(InteractionHead):
         parts = (given, structure) + ((IdFeatures.fitted(entities, rows),) if self.ids else ())
         return JoinedFeatures(parts)
 
-    def _network(self, drugs: Features, targets: Features, outputs: int) -> PairNetwork:
-        join = ProductJoin(self.vector_size, self.vector_size, self.hidden, outputs, self.dropout)
-        return PairNetwork(self._encoder(drugs), self._encoder(targets), join)
-
     def _encoder(self, features: Features) -> nn.Module:
         assert isinstance(features, JoinedFeatures)
-        given, structure = features.parts[:2]
+        given, *own = features.parts
         assert isinstance(given, VectorFeatures)
         encoders: list[nn.Module] = [_VectorTower(given.width, self.vector_size, self.graph_dropout)]
-        ids = len(features.parts[2]) if len(features.parts) > 2 and isinstance(features.parts[2], IdFeatures) else 0
-        if isinstance(structure, ProjectedFeatures):
-            encoders.append(
-                EntityTower(structure.width, self.tower, self.vector_size, self.tower_dropout, ids, self.id_dropout)
-            )
-            return _Summed(encoders, [1, 2 if ids else 1])
+        if isinstance(own[0], ProjectedFeatures):
+            return _Summed([*encoders, super()._encoder(JoinedFeatures(tuple(own)))], [1, len(own)])
         encoders.append(MoleculeEncoder(self.tower, self.layers, self.vector_size, self.tower_dropout))
-        if ids:
-            encoders.append(nn.Embedding(ids + 1, self.vector_size, padding_idx=0))
-        return _Summed(encoders, [1, structure.size, 1][: len(encoders)])
+        if len(own) > 1 and isinstance(own[1], IdFeatures):
+            encoders.append(nn.Embedding(len(own[1]) + 1, self.vector_size, padding_idx=0))
+        return _Summed(encoders, [part.size for part in features.parts])
 
     def _identity(self) -> Mapping[str, Any]:
         keys = [sorted((keys or {}).items()) for keys in (self.drug_keys, self.target_keys)]

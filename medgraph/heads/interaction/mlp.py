@@ -147,9 +147,9 @@ class FingerprintMLP(InteractionHead):
 
     def _network(self, drugs: Features, targets: Features, outputs: int) -> PairNetwork:
         join = ProductJoin(self.vector_size, self.vector_size, self.hidden, outputs, self.dropout)
-        return PairNetwork(self._tower(drugs), self._tower(targets), join)
+        return PairNetwork(self._encoder(drugs), self._encoder(targets), join)
 
-    def _tower(self, features: Features) -> EntityTower:
+    def _encoder(self, features: Features) -> nn.Module:
         parts = features.parts if isinstance(features, JoinedFeatures) else (features,)
         assert isinstance(parts[0], ProjectedFeatures)
         ids = len(parts[1]) if len(parts) > 1 and isinstance(parts[1], IdFeatures) else 0

@@ -87,7 +87,14 @@ def test_join_is_what_its_formula_says() -> None:
     torch.testing.assert_close(join(d, t), wanted)
 
 
+@pytest.mark.parametrize("head", [mg.FingerprintMLP, mg.KnowledgeDTA])
 @pytest.mark.parametrize("wrong", [{"hidden": ()}, {"k": 0}, {"id_dropout": 1.0}])
-def test_refuses_what_is_out_of_range(wrong: dict[str, Any]) -> None:
-    with pytest.raises(SchemaError, match="FingerprintMLP"):
-        mg.FingerprintMLP(**wrong)
+def test_refuses_what_is_out_of_range(head: type[mg.FingerprintMLP], wrong: dict[str, Any]) -> None:
+    with pytest.raises(SchemaError, match=head.__name__):
+        head(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"min_match": 2.0}, {"graph_dropout": -0.1}])
+def test_graph_vectors_refuse_what_is_out_of_range(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SchemaError, match="KnowledgeDTA"):
+        mg.KnowledgeDTA(**wrong)
