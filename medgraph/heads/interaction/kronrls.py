@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from medgraph.errors import SchemaError
-from medgraph.heads.interaction.baselines import Baseline, Cells, Side, squared_error
+from medgraph.heads.interaction.baselines import Baseline, Cells, squared_error
 from medgraph.heads.interaction.shifted import solve_shifted
 from medgraph.heads.interaction.similarity import KmerCosine, Similarity, Tanimoto, blocks
 
@@ -49,8 +50,9 @@ class KronRLS(Baseline):
     Args:
         drug_power: of the drug similarity; None: chosen on valid.
         target_power: of the target similarity; None: chosen on valid.
-        identity: weight of the id itself on either side; None: chosen on valid. 0 for structure alone.
-        constant: weight of a constant on either side.
+        identity: weight of the id itself, on either side or (of drugs, of targets); None: chosen on valid. 0 for
+            structure alone.
+        constant: weight of a constant, likewise.
         ridge: None: chosen on valid.
         iterations: of conjugate gradients, at most.
         tolerance: they stop at this share of the first residual.
@@ -60,8 +62,8 @@ class KronRLS(Baseline):
 
     drug_power: float | None = None
     target_power: float | None = None
-    identity: float | None = None
-    constant: float = 0.2
+    identity: float | Sequence[float] | None = None
+    constant: float | Sequence[float] = 0.2
     ridge: float | None = None
     iterations: int = 200
     tolerance: float = 1e-4
@@ -76,8 +78,8 @@ class KronRLS(Baseline):
                 raise SchemaError(f"KronRLS: {name} must be above 0, not {given}.")
         for name in ("identity", "constant"):
             given = getattr(self, name)
-            if given is not None and not given >= 0:
-                raise SchemaError(f"KronRLS: {name} must be at least 0, not {given}.")
+            if given is not None and not (len(_sides(given)) == 2 and min(_sides(given)) >= 0):
+                raise SchemaError(f"KronRLS: {name} must be at least 0, one number or two, not {given}.")
 
     def _undecided(self) -> bool:
         return None in (self.ridge, *(getattr(self, name) for name in _TRIES))
@@ -120,19 +122,14 @@ class KronRLS(Baseline):
 
     def _kernels(self, alike: tuple[np.ndarray, np.ndarray], asked: Cells, known: Cells) -> tuple[_Kernel, _Kernel]:
         """The kernels between those asked for and those known, from their similarities."""
-        return (
-            self._kernel(alike[0], self.drug_power, asked.drugs, known.drugs),
-            self._kernel(alike[1], self.target_power, asked.targets, known.targets),
-        )
-
-    def _kernel(self, alike: np.ndarray, power: float | None, asked: Side, known: Side) -> np.ndarray:
-        assert power is not None
+        assert self.drug_power is not None
+        assert self.target_power is not None
         assert self.identity is not None
-        kernel = alike**power + self.constant
-        place = asked.places_in(known)
-        same = np.flatnonzero(place >= 0)
-        kernel[same, place[same]] += self.identity
-        return np.asarray(kernel / (1 + self.constant + self.identity))
+        weights = list(zip(_sides(self.constant), _sides(self.identity), strict=True))
+        return (
+            _kernel(alike[0] ** self.drug_power, *weights[0], asked.drugs.places_in(known.drugs)),
+            _kernel(alike[1] ** self.target_power, *weights[1], asked.targets.places_in(known.targets)),
+        )
 
     def _solved(
         self, kernels: tuple[_Kernel, _Kernel], cells: Cells, ridges: tuple[float, ...]
@@ -162,3 +159,18 @@ class KronRLS(Baseline):
             drug, target = self._kernels(alike, part, model.cells)
             found[pairs] = model.mean + (drug @ model.dual @ target.T)[part.drug, part.target]
         return found
+
+
+def _sides(given: float | Sequence[float]) -> tuple[float, ...]:
+    """Of drugs, and of targets."""
+    return tuple(given) if isinstance(given, Sequence) else (given, given)
+
+
+def _kernel(
+    alike: Float64[np.ndarray, "m d"], constant: float, identity: float, place: Int64[np.ndarray, " m"]
+) -> Float64[np.ndarray, "m d"]:
+    """The similarities with a constant and, where row and column are the same entity, the identity; 1 at most."""
+    kernel = alike + constant
+    same = np.flatnonzero(place >= 0)
+    kernel[same, place[same]] += identity
+    return np.asarray(kernel / (1 + constant + identity))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from medgraph.data.alignment import Alignments
+from medgraph.data.fragments import FRAGMENTS, counter, unary
 from medgraph.data.molecules import morgan, tanimoto
 from medgraph.data.proteins import kmer_cosine, kmers
 from medgraph.errors import SchemaError
@@ -17,9 +20,10 @@ from medgraph.errors import SchemaError
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["KmerCosine", "Similarity", "Tanimoto", "blocks"]
+__all__ = ["CountedFragments", "KmerCosine", "LocalAlignment", "Similarity", "Tanimoto", "blocks"]
 
 _BLOCK = 1024
+_KEPT = 20_000  # molecules whose fragments are remembered: about a hundred MB
 
 
 class Similarity(ABC):
@@ -53,6 +57,74 @@ class Tanimoto(Similarity):
     def between(self, a: csr_matrix, b: csr_matrix) -> Float64[np.ndarray, "m n"]:
         """See `Similarity`."""
         return tanimoto(a, b)
+
+
+@dataclass(frozen=True)
+class CountedFragments(Similarity):
+    """The mean over four kinds of fragments of sum min(a, b) / sum max(a, b), of how often each occurs; of SMILES.
+
+    See `medgraph.data.fragments.counter`. It tells apart what differs in the number of rings or the length of a chain,
+    and joins what differs in an atom that does the same.
+
+    Args:
+        bits: that fragments of a kind are hashed to.
+        most: of one fragment that are counted.
+    """
+
+    bits: int = 4096
+    most: int = 16
+
+    def encode(self, texts: Sequence[str]) -> csr_matrix:
+        """The counts, the four kinds side by side. Raises SchemaError for a SMILES that cannot be read."""
+        return unary([self._numbers(text) for text in texts], len(FRAGMENTS) * self.bits * self.most)
+
+    def between(self, a: csr_matrix, b: csr_matrix) -> Float64[np.ndarray, "m n"]:
+        """See `Similarity`."""
+        width = self.bits * self.most
+        parts = [slice(start, start + width) for start in range(0, len(FRAGMENTS) * width, width)]
+        return np.asarray(sum(tanimoto(a[:, part], b[:, part]) for part in parts) / len(parts))
+
+    @cached_property
+    def _numbers(self) -> Callable[[str], Int64[np.ndarray, " k"]]:
+        counters = [counter(kind, self.bits, self.most) for kind in FRAGMENTS]
+        width = self.bits * self.most
+
+        @lru_cache(maxsize=_KEPT)
+        def numbers(smiles: str) -> Int64[np.ndarray, " k"]:
+            return np.concatenate([count(smiles) + place * width for place, count in enumerate(counters)])
+
+        return numbers
+
+
+@dataclass(frozen=True)
+class LocalAlignment(Similarity):
+    """The score of the best local alignment over the geometric mean of those of each with itself, of sequences.
+
+    It finds what k-mers no longer see: domains that share their fold and few runs of letters. One object remembers the
+    scores that it has found, so give the same one to all that compare the same proteins.
+    """
+
+    def encode(self, texts: Sequence[str]) -> csr_matrix:
+        """Their letters."""
+        from scipy.sparse import csr_matrix
+
+        letters = [np.frombuffer(text.encode("latin-1", "replace"), dtype=np.uint8) for text in texts]
+        ends = np.cumsum([0, *(row.size for row in letters)])
+        places = np.concatenate([np.zeros(0, dtype=np.int64), *(np.arange(row.size) for row in letters)])
+        flat = np.concatenate([np.zeros(0, dtype=np.uint8), *letters])
+        return csr_matrix((flat, places, ends), shape=(len(texts), max([1, *(row.size for row in letters)])))
+
+    def between(self, a: csr_matrix, b: csr_matrix) -> Float64[np.ndarray, "m n"]:
+        """See `Similarity`."""
+        first, second = (
+            [m.data[m.indptr[row] : m.indptr[row + 1]].tobytes().decode("latin-1") for row in range(m.shape[0])]
+            for m in (a, b)
+        )
+        return self._alignments.likeness(first, second)
+
+    @cached_property
+    def _alignments(self) -> Alignments:
+        return Alignments()
 
 
 @dataclass(frozen=True)

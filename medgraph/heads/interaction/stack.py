@@ -28,7 +28,7 @@ from medgraph.heads.interaction.out_of_fold import (
     together,
 )
 from medgraph.heads.interaction.profiles import ProfileKronRLS
-from medgraph.heads.interaction.similarity import KmerCosine, Tanimoto
+from medgraph.heads.interaction.similarity import CountedFragments, LocalAlignment
 from medgraph.heads.interaction.stacked import (
     NAMELESS,
     Join,
@@ -70,7 +70,7 @@ class InteractionStack:
     Args:
         members: heads and baselines, unfitted; None: KronRLS, ALS, nearest neighbours and two KronRLS on
             profiles; by another thing than "pair", where ids and profiles tell little, two KronRLS and two nearest
-            neighbours.
+            neighbours. Of two the second compares counted fragments and aligns sequences.
         by: what a fold holds out. Choose what you will predict: for new drugs "drug", so that the trees learn how far
             each member can be trusted there. One molecule, and near-identical sequences, are held out together.
         folds: by "both", drugs and targets each fall into so many groups, and a fold is a group of one by one of other.
@@ -144,15 +144,7 @@ class InteractionStack:
 
     def _unfitted(self) -> Sequence[Member]:
         if self.members is None:
-            shapes, words = Tanimoto(radius=3, bits=4096), KmerCosine(3)
-            if self.by != "pair":
-                other = KronRLS(drug_similarity=shapes, target_similarity=words, identity=0.1)
-                return KronRLS(), other, PairNeighbours(), PairNeighbours(k=5)
-            profiles = ProfileKronRLS(
-                drug_similarity=shapes, target_similarity=words, target_power=1.0, drug_profile=0.5,
-                target_profile=0.35, identity=0.02,
-            )  # fmt: skip
-            return KronRLS(), ProfileKronRLS(), profiles, ALS(), PairNeighbours()
+            return _usual(self.by)
         if not self.members:
             raise SchemaError("There is nothing to stack: give members, heads or baselines.")
         return self.members
@@ -284,6 +276,27 @@ class InteractionStack:
         stack = cls(**found)
         stack._state = state
         return stack
+
+
+def _usual(by: FoldBy) -> Sequence[Member]:
+    """The members where none are given; those of the same kind look at different things."""
+    fragments, aligned = CountedFragments(), LocalAlignment()
+    if by == "pair":
+        profiles = ProfileKronRLS(
+            drug_similarity=fragments, target_similarity=aligned, drug_power=1.5, drug_profile=0.5, target_profile=0.35,
+            identity=0.02,
+        )  # fmt: skip
+        return KronRLS(), ProfileKronRLS(target_similarity=aligned), profiles, ALS(), PairNeighbours()
+    near = PairNeighbours(drug_similarity=fragments, target_similarity=aligned)
+    if by in ("drug", "scaffold"):  # what is known of a target is mostly its own, and of a new drug nothing is
+        kernels = KronRLS(drug_similarity=fragments, drug_power=1.25, target_power=0.7, identity=(0.03, 1), constant=0)
+    else:
+        own = 0.03 if by == "both" else 0.4
+        kernels = KronRLS(
+            drug_similarity=fragments, target_similarity=aligned, drug_power=1.5, target_power=0.7,
+            identity=(own, 0), constant=(0, 0.25),
+        )  # fmt: skip
+    return KronRLS(), kernels, PairNeighbours(), near
 
 
 def _told(
