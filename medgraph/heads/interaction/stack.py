@@ -12,13 +12,10 @@ import pyarrow as pa
 from jaxtyping import Bool, Float64, Int64
 
 from medgraph.errors import NotFittedError, SchemaError
-from medgraph.heads.interaction.als import ALS
 from medgraph.heads.interaction.asking import asked
 from medgraph.heads.interaction.baselines import Baseline
 from medgraph.heads.interaction.fitted import entity_table
 from medgraph.heads.interaction.interactions import Interactions
-from medgraph.heads.interaction.kronrls import KronRLS
-from medgraph.heads.interaction.neighbours import PairNeighbours
 from medgraph.heads.interaction.out_of_fold import (
     FoldBy,
     Member,
@@ -27,8 +24,6 @@ from medgraph.heads.interaction.out_of_fold import (
     out_of_fold,
     together,
 )
-from medgraph.heads.interaction.profiles import ProfileKronRLS
-from medgraph.heads.interaction.similarity import CountedFragments, LocalAlignment
 from medgraph.heads.interaction.stacked import (
     NAMELESS,
     Join,
@@ -44,6 +39,7 @@ from medgraph.heads.interaction.stacked import (
 from medgraph.heads.interaction.surroundings import Surroundings
 from medgraph.heads.interaction.trees import BoostedTrees
 from medgraph.heads.interaction.uncertainty import Conformal
+from medgraph.heads.interaction.usual import usual_members
 
 if TYPE_CHECKING:
     from typing import Self
@@ -144,7 +140,7 @@ class InteractionStack:
 
     def _unfitted(self) -> Sequence[Member]:
         if self.members is None:
-            return _usual(self.by)
+            return usual_members(self.by)
         if not self.members:
             raise SchemaError("There is nothing to stack: give members, heads or baselines.")
         return self.members
@@ -276,27 +272,6 @@ class InteractionStack:
         stack = cls(**found)
         stack._state = state
         return stack
-
-
-def _usual(by: FoldBy) -> Sequence[Member]:
-    """The members where none are given; those of the same kind look at different things."""
-    fragments, aligned = CountedFragments(), LocalAlignment()
-    if by == "pair":
-        profiles = ProfileKronRLS(
-            drug_similarity=fragments, target_similarity=aligned, drug_power=1.5, drug_profile=0.5, target_profile=0.35,
-            identity=0.02,
-        )  # fmt: skip
-        return KronRLS(), ProfileKronRLS(target_similarity=aligned), profiles, ALS(), PairNeighbours()
-    near = PairNeighbours(drug_similarity=fragments, target_similarity=aligned)
-    if by in ("drug", "scaffold"):  # what is known of a target is mostly its own, and of a new drug nothing is
-        kernels = KronRLS(drug_similarity=fragments, drug_power=1.25, target_power=0.7, identity=(0.03, 1), constant=0)
-    else:
-        own = 0.03 if by == "both" else 0.4
-        kernels = KronRLS(
-            drug_similarity=fragments, target_similarity=aligned, drug_power=1.5, target_power=0.7,
-            identity=(own, 0), constant=(0, 0.25),
-        )  # fmt: skip
-    return KronRLS(), kernels, PairNeighbours(), near
 
 
 def _told(

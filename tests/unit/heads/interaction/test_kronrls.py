@@ -11,22 +11,24 @@ from medgraph import Affinities, KronRLS, PairMeans
 from medgraph.errors import SchemaError
 from medgraph.heads.interaction.similarity import KmerCosine, Tanimoto
 
+Sides = float | tuple[float, float]
 EXACT = {"drug_power": 2.0, "target_power": 1.0, "iterations": 5000, "tolerance": 1e-13}
 
 
-def pair_kernel(a: Affinities, b: Affinities, power: float, constant: float, identity: float) -> np.ndarray:
+def pair_kernel(a: Affinities, b: Affinities, power: float, constant: Sides, identity: Sides) -> np.ndarray:
     """Kernel of pairs, entity by entity; all parts of a split share their tables."""
     drugs, targets = Tanimoto(), KmerCosine(3)
     D = drugs.between(*[drugs.encode(a.smiles)] * 2) ** power
     T = targets.between(*[targets.encode(a.sequences)] * 2)
-    D, T = ((K + constant + identity * np.eye(len(K))) / (1 + constant + identity) for K in (D, T))
+    both = [side if isinstance(side, tuple) else (side, side) for side in (constant, identity)]
+    D, T = ((K + c + i * np.eye(len(K))) / (1 + c + i) for K, c, i in zip((D, T), *both, strict=True))
     return np.array([[D[i, k] * T[j, m] for k, m in zip(b.drug, b.target, strict=True)]
                      for i, j in zip(a.drug, a.target, strict=True)])  # fmt: skip
 
 
-@pytest.mark.parametrize(("constant", "identity"), [(0.0, 0.0), (0.2, 0.5)])
+@pytest.mark.parametrize(("constant", "identity"), [(0.0, 0.0), (0.2, 0.5), ((0.0, 0.3), (0.7, 0.1))])
 @pytest.mark.parametrize("by", ["pair", "drug", "both"])
-def test_it_is_kernel_ridge_on_the_cells_that_there_are(constant: float, identity: float, by: str) -> None:
+def test_it_is_kernel_ridge_on_the_cells_that_there_are(constant: Sides, identity: Sides, by: str) -> None:
     split = planted(drugs=14, targets=10).split(by=by, fractions=(0.5, 0.2, 0.3), seed=0)
     train, test = split.train, split.test
     ours = KronRLS(ridge=0.3, constant=constant, identity=identity, target_similarity=KmerCosine(3), **EXACT)
@@ -83,5 +85,8 @@ def test_faults() -> None:
     for name in ("drug_power", "target_power", "ridge", "tolerance"):
         with pytest.raises(SchemaError, match=f"{name} must be above 0"):
             KronRLS(**{name: 0.0})
+    for wrong in ((0.1,), (0.1, -1.0), (0.1, 0.2, 0.3)):
+        with pytest.raises(SchemaError, match="constant must be at least 0, one number or two"):
+            KronRLS(constant=wrong)
     with pytest.raises(SchemaError, match="identity must be at least 0"):
         KronRLS(identity=-1.0)

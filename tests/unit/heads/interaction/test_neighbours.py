@@ -9,8 +9,11 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
 from medgraph import PairMeans, PairNeighbours
+from medgraph.data.alignment import Alignments
+from medgraph.data.fragments import FRAGMENTS, counter, unary
+from medgraph.data.molecules import tanimoto as compared
 from medgraph.errors import SchemaError
-from medgraph.heads.interaction.similarity import KmerCosine, Tanimoto
+from medgraph.heads.interaction.similarity import CountedFragments, KmerCosine, LocalAlignment, Tanimoto
 
 
 def tanimoto(a: str, b: str) -> float:
@@ -35,6 +38,22 @@ def test_similarities_are_rdkits_and_a_count_by_hand() -> None:
         np.testing.assert_allclose(similarity.between(encoded, encoded), expected, atol=1e-6)
     with pytest.raises(SchemaError, match="k must be 1 to 6"):
         KmerCosine(9)
+
+
+def test_fragments_and_alignments_are_one_for_the_same_and_told_apart_by_what_differs() -> None:
+    fragments, aligned = CountedFragments(), LocalAlignment()
+    smiles = ["Nc1ccccc1", "Oc1ccccc1", "CCCCCCCC", "CCCCCCCC"]
+    drugs = fragments.encode(smiles)
+    found = fragments.between(drugs, drugs)
+    each = [unary([counter(kind)(text) for text in smiles], 4096 * 16) for kind in FRAGMENTS]
+    np.testing.assert_allclose(found, np.mean([compared(one, one) for one in each], axis=0), atol=1e-6)
+    assert found[2, 3] == 1
+    assert 0 == found[0, 2] < found[0, 1] < 1
+    texts = ["MKVLAAGIVGLCAKAYWA", "MKVLGGIVGLAKAYWA", "MKVLAAGIVGLCAKAYWA"]
+    encoded = aligned.encode(texts)
+    np.testing.assert_allclose(aligned.between(encoded, encoded), Alignments().likeness(texts, texts))
+    assert aligned.between(aligned.encode(texts[:1]), encoded)[0].argsort().tolist()[0] == 1
+    assert aligned == LocalAlignment()
 
 
 def test_it_is_the_weighted_mean_over_known_pairs() -> None:

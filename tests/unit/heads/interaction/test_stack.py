@@ -20,7 +20,7 @@ from medgraph.heads.interaction.als import ALS
 from medgraph.heads.interaction.baselines import Baseline, Cells
 from medgraph.heads.interaction.kronrls import KronRLS
 from medgraph.heads.interaction.means import PairMeans
-from medgraph.heads.interaction.out_of_fold import folds_of, out_of_fold, together
+from medgraph.heads.interaction.out_of_fold import FoldBy, folds_of, out_of_fold, together
 from medgraph.heads.interaction.profiles import ProfileKronRLS
 from medgraph.heads.interaction.stack import InteractionStack
 
@@ -98,6 +98,16 @@ def test_saved_and_loaded_it_predicts_the_same(fitted: InteractionStack, split: 
     assert_allclose(after.low, before.low, rtol=1e-7)
     with pytest.raises(ArtefactError, match="not a"):
         mg.DeepDTA.load(tmp_path / "stack")
+
+
+@pytest.mark.parametrize("by", ["pair", "drug", "target", "both"])
+def test_the_usual_members_are_written_and_read(by: FoldBy, tmp_path: Path) -> None:
+    parts = planted().split("pair", fractions=(0.6, 0.2, 0.2), seed=2)
+    stack = InteractionStack(by=by, folds=2, smallest=5).fit(parts.train, parts.valid)
+    assert np.mean((stack.scores(parts.test) - parts.test.value) ** 2) < 0.2 * parts.test.value.var()
+    stack.save(tmp_path / "stack")
+    loaded = InteractionStack.load(tmp_path / "stack")
+    assert_allclose(loaded.scores(parts.test), stack.scores(parts.test), rtol=1e-6)
 
 
 def test_a_head_among_the_members(split: AffinitySplit, tmp_path: Path) -> None:
