@@ -30,12 +30,12 @@ from medgraph.data.affinities import Affinities
 from medgraph.evaluation.agreement import mean_squared_error_of
 from medgraph.evaluation.resampled import estimate
 from medgraph.evaluation.resampling import Statistic
-from medgraph.heads.interaction.baselines import Baseline
+from medgraph.heads.interaction.baselines.base import Baseline
+from medgraph.heads.interaction.baselines.kronrls import KronRLS
+from medgraph.heads.interaction.baselines.neighbours import PairNeighbours
+from medgraph.heads.interaction.baselines.profiles import ProfileKronRLS
 from medgraph.heads.interaction.judging import Scorer, statistics_of
-from medgraph.heads.interaction.kronrls import KronRLS
-from medgraph.heads.interaction.neighbours import PairNeighbours
-from medgraph.heads.interaction.profiles import ProfileKronRLS
-from medgraph.heads.interaction.stack import InteractionStack
+from medgraph.heads.interaction.stacking.stack import InteractionStack
 
 DATA = {"davis": "davis", "kiba": "kiba", "human": "human_dti"}
 SHOWN = ("MSE", "CI", "r2m", "Pearson", "active MSE", "active CI", "AUROC", "AUPRC")

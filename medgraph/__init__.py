@@ -41,16 +41,16 @@ if TYPE_CHECKING:
     from medgraph.explore.maps import map_embedding
     from medgraph.explore.neighbourhood import neighbourhood
     from medgraph.explore.timeline import timeline
-    from medgraph.heads.interaction.als import ALS
+    from medgraph.heads.interaction.baselines.als import ALS
+    from medgraph.heads.interaction.baselines.kronrls import KronRLS
+    from medgraph.heads.interaction.baselines.means import PairMeans
+    from medgraph.heads.interaction.baselines.neighbours import PairNeighbours
     from medgraph.heads.interaction.deepdta import DeepDTA
     from medgraph.heads.interaction.knowledge import KnowledgeDTA
-    from medgraph.heads.interaction.kronrls import KronRLS
     from medgraph.heads.interaction.lstm import PairLSTM
-    from medgraph.heads.interaction.means import PairMeans
     from medgraph.heads.interaction.mlp import FingerprintMLP
-    from medgraph.heads.interaction.neighbours import PairNeighbours
     from medgraph.heads.interaction.screen import screen
-    from medgraph.heads.interaction.stack import InteractionStack
+    from medgraph.heads.interaction.stacking.stack import InteractionStack
     from medgraph.heads.interaction.synergy.head import DeepSynergy
     from medgraph.heads.repurposing.baselines import DegreePrior, NearestNeighbour
     from medgraph.heads.repurposing.kernels import SharedNeighbours
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "ALS": "medgraph.heads.interaction.als",
+    "ALS": "medgraph.heads.interaction.baselines.als",
     "Affinities": "medgraph.data.affinities",
     "Bilinear": "medgraph.embeddings.decoders",
     "BoostedPathCounts": "medgraph.heads.repurposing.path_counts",
@@ -92,11 +92,11 @@ _HOME = {
     "GRUD": "medgraph.heads.risk.grud",
     "GensimBackend": "medgraph.embeddings.skipgram_gensim",
     "InnerProduct": "medgraph.embeddings.decoders",
-    "InteractionStack": "medgraph.heads.interaction.stack",
+    "InteractionStack": "medgraph.heads.interaction.stacking.stack",
     "JointSequences": "medgraph.embeddings.joint",
     "KnowledgeDTA": "medgraph.heads.interaction.knowledge",
     "KnowledgeGraph": "medgraph.data.graph",
-    "KronRLS": "medgraph.heads.interaction.kronrls",
+    "KronRLS": "medgraph.heads.interaction.baselines.kronrls",
     "LinkPredictor": "medgraph.heads.repurposing.predictor",
     "MedgraphError": "medgraph.errors",
     "MetapathCounts": "medgraph.heads.repurposing.path_counts",
@@ -105,8 +105,8 @@ _HOME = {
     "Node2VecWalks": "medgraph.embeddings.walks",
     "PPMI": "medgraph.embeddings.cooccurrence",
     "PairLSTM": "medgraph.heads.interaction.lstm",
-    "PairMeans": "medgraph.heads.interaction.means",
-    "PairNeighbours": "medgraph.heads.interaction.neighbours",
+    "PairMeans": "medgraph.heads.interaction.baselines.means",
+    "PairNeighbours": "medgraph.heads.interaction.baselines.neighbours",
     "Provenance": "medgraph.data.graph",
     "RETAIN": "medgraph.heads.risk.retain",
     "RelationBalancedWalks": "medgraph.embeddings.walks",

@@ -266,7 +266,7 @@ def test_without_valid_a_tenth_of_train_is_held_aside(split: AffinitySplit) -> N
 def test_judged_beside_baselines_that_it_fits_itself(
     fitted: InteractionHead, split: AffinitySplit, tmp_path: Path
 ) -> None:
-    from medgraph.heads.interaction.means import PairMeans
+    from medgraph.heads.interaction.baselines.means import PairMeans
 
     report = fitted.evaluate(split.test, baselines=(PairMeans(),), n_bootstrap=20)
     mine = report.parts[0].estimates[type(fitted).__name__]["MSE"]

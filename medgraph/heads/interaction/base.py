@@ -28,7 +28,7 @@ from medgraph.training import History, resolve_device
 
 if TYPE_CHECKING:
     from medgraph.data.graph import KnowledgeGraph
-    from medgraph.heads.interaction.baselines import Baseline
+    from medgraph.heads.interaction.baselines.base import Baseline
     from medgraph.heads.interaction.explanation import Explanation
     from medgraph.heads.interaction.report import InteractionReport
 

@@ -23,11 +23,11 @@ from medgraph.evaluation.concordance import concordance_index_of
 from medgraph.evaluation.enrichment import enrichment_factor_of
 from medgraph.evaluation.resampled import auprc_of, auroc_of, estimate_beside
 from medgraph.evaluation.resampling import Statistic
-from medgraph.heads.interaction.als import ALS
-from medgraph.heads.interaction.baselines import Baseline, Cells
-from medgraph.heads.interaction.kronrls import KronRLS
-from medgraph.heads.interaction.means import PairMeans
-from medgraph.heads.interaction.neighbours import PairNeighbours
+from medgraph.heads.interaction.baselines.als import ALS
+from medgraph.heads.interaction.baselines.base import Baseline, Cells
+from medgraph.heads.interaction.baselines.kronrls import KronRLS
+from medgraph.heads.interaction.baselines.means import PairMeans
+from medgraph.heads.interaction.baselines.neighbours import PairNeighbours
 from medgraph.heads.interaction.report import ACTIVE, InteractionReport, Part
 
 __all__ = ["Resample", "Scorer", "default_baselines", "judge", "report_of", "statistics_of"]

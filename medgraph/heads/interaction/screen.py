@@ -32,7 +32,7 @@ from medgraph.training.progress import progress_bar
 
 if TYPE_CHECKING:
     from medgraph.data.graph import KnowledgeGraph
-    from medgraph.heads.interaction.stack import InteractionStack
+    from medgraph.heads.interaction.stacking.stack import InteractionStack
 
 __all__ = ["screen"]
 

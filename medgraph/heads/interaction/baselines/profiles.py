@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from medgraph.errors import SchemaError
-from medgraph.heads.interaction.baselines import Baseline, Cells, squared_error
-from medgraph.heads.interaction.shifted import solve_shifted
-from medgraph.heads.interaction.similarity import KmerCosine, Similarity, Tanimoto, blocks
+from medgraph.heads.interaction.baselines.base import Baseline, Cells, squared_error
+from medgraph.heads.interaction.baselines.shifted import solve_shifted
+from medgraph.heads.interaction.baselines.similarity import KmerCosine, Similarity, Tanimoto, blocks
 
 if TYPE_CHECKING:
     from typing import Self

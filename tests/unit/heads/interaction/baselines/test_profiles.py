@@ -11,8 +11,8 @@ from medgraph.data.affinities import Affinities
 from medgraph.data.molecules import morgan, tanimoto
 from medgraph.data.proteins import kmer_cosine, kmers
 from medgraph.errors import SchemaError
-from medgraph.heads.interaction.kronrls import KronRLS
-from medgraph.heads.interaction.profiles import ProfileKronRLS
+from medgraph.heads.interaction.baselines.kronrls import KronRLS
+from medgraph.heads.interaction.baselines.profiles import ProfileKronRLS
 
 RIDGE, P, Q, SAME = 0.3, 0.6, 0.4, 0.1
 

@@ -12,9 +12,9 @@ from bindings import planted
 from medgraph import ALS, Affinities, KronRLS, PairMeans, PairNeighbours, load
 from medgraph.errors import NotFittedError, SchemaError
 from medgraph.evaluation.concordance import concordance_index
-from medgraph.heads.interaction import baselines
-from medgraph.heads.interaction.baselines import Baseline, Cells, Side
-from medgraph.heads.interaction.similarity import blocks
+from medgraph.heads.interaction.baselines import base
+from medgraph.heads.interaction.baselines.base import Baseline, Cells, Side
+from medgraph.heads.interaction.baselines.similarity import blocks
 
 KINDS = [PairMeans, PairNeighbours, ALS, KronRLS]
 each = pytest.mark.parametrize("kind", KINDS)
@@ -91,7 +91,7 @@ def test_faults(kind: type[Baseline]) -> None:
 
 @pytest.mark.parametrize("kind", [PairNeighbours, ALS, KronRLS])
 def test_a_table_too_large_to_be_held_is_refused(kind: type[Baseline], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "_MOST_CELLS", 100)
+    monkeypatch.setattr(base, "_MOST_CELLS", 100)
     with pytest.raises(SchemaError, match="targets: this baseline holds their table"):
         kind().fit(planted())
     PairMeans().fit(planted())
@@ -115,7 +115,7 @@ def test_who_is_known() -> None:
 
 
 def test_blocks_hold_each_pair_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("medgraph.heads.interaction.similarity._BLOCK", 3)
+    monkeypatch.setattr("medgraph.heads.interaction.baselines.similarity._BLOCK", 3)
     drug = np.random.default_rng(0).integers(0, 50, 40)
     found = list(blocks(drug))
     np.testing.assert_array_equal(np.sort(np.concatenate(found)), np.arange(40))

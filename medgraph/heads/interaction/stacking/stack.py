@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float64, Int64
 
 from medgraph.errors import NotFittedError, SchemaError
 from medgraph.heads.interaction.asking import asked
-from medgraph.heads.interaction.baselines import Baseline
+from medgraph.heads.interaction.baselines.base import Baseline
 from medgraph.heads.interaction.fitted import entity_table
 from medgraph.heads.interaction.interactions import Interactions
-from medgraph.heads.interaction.out_of_fold import (
+from medgraph.heads.interaction.stacking.out_of_fold import (
     FoldBy,
     Member,
     fit_member,
@@ -24,7 +24,7 @@ from medgraph.heads.interaction.out_of_fold import (
     out_of_fold,
     together,
 )
-from medgraph.heads.interaction.stacked import (
+from medgraph.heads.interaction.stacking.stacked import (
     NAMELESS,
     Join,
     Linear,
@@ -36,10 +36,10 @@ from medgraph.heads.interaction.stacked import (
     probability,
     save_stack,
 )
-from medgraph.heads.interaction.surroundings import Surroundings
-from medgraph.heads.interaction.trees import BoostedTrees
+from medgraph.heads.interaction.stacking.surroundings import Surroundings
+from medgraph.heads.interaction.stacking.trees import BoostedTrees
+from medgraph.heads.interaction.stacking.usual import usual_members
 from medgraph.heads.interaction.uncertainty import Conformal
-from medgraph.heads.interaction.usual import usual_members
 
 if TYPE_CHECKING:
     from typing import Self

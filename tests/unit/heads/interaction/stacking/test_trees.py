@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-from medgraph.heads.interaction.trees import BoostedTrees
+from medgraph.heads.interaction.stacking.trees import BoostedTrees
 
 
 @pytest.mark.parametrize("binary", [False, True])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from medgraph.heads.interaction.als import ALS
-from medgraph.heads.interaction.kronrls import KronRLS
-from medgraph.heads.interaction.neighbours import PairNeighbours
-from medgraph.heads.interaction.out_of_fold import FoldBy, Member
-from medgraph.heads.interaction.profiles import ProfileKronRLS
-from medgraph.heads.interaction.similarity import CountedFragments, LocalAlignment
+from medgraph.heads.interaction.baselines.als import ALS
+from medgraph.heads.interaction.baselines.kronrls import KronRLS
+from medgraph.heads.interaction.baselines.neighbours import PairNeighbours
+from medgraph.heads.interaction.baselines.profiles import ProfileKronRLS
+from medgraph.heads.interaction.baselines.similarity import CountedFragments, LocalAlignment
+from medgraph.heads.interaction.stacking.out_of_fold import FoldBy, Member
 
 __all__ = ["usual_members"]
 

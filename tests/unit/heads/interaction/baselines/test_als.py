@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge
 
 from medgraph import ALS, Affinities
 from medgraph.errors import SchemaError
-from medgraph.heads.interaction.baselines import Cells
+from medgraph.heads.interaction.baselines.base import Cells
 
 
 def table_of(values: np.ndarray) -> Affinities:

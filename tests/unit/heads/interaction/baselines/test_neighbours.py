@@ -13,7 +13,7 @@ from medgraph.data.alignment import Alignments
 from medgraph.data.fragments import FRAGMENTS, counter, unary
 from medgraph.data.molecules import tanimoto as compared
 from medgraph.errors import SchemaError
-from medgraph.heads.interaction.similarity import CountedFragments, KmerCosine, LocalAlignment, Tanimoto
+from medgraph.heads.interaction.baselines.similarity import CountedFragments, KmerCosine, LocalAlignment, Tanimoto
 
 
 def tanimoto(a: str, b: str) -> float:

@@ -13,8 +13,8 @@ from medgraph.data.affinities import Affinities
 from medgraph.data.affinity_groups import molecule_groups, near_groups, scaffold_groups
 from medgraph.errors import SchemaError
 from medgraph.heads.interaction.base import InteractionHead
-from medgraph.heads.interaction.baselines import Baseline
-from medgraph.heads.interaction.surroundings import Surroundings
+from medgraph.heads.interaction.baselines.base import Baseline
+from medgraph.heads.interaction.stacking.surroundings import Surroundings
 
 __all__ = ["FoldBy", "Member", "fit_member", "folds_of", "member_name", "out_of_fold", "together"]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medgraph.heads.interaction.shifted import solve_shifted
+from medgraph.heads.interaction.baselines.shifted import solve_shifted
 
 
 @settings(deadline=None, max_examples=50)

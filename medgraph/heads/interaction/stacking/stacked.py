@@ -17,15 +17,15 @@ from medgraph.data.graph import Provenance
 from medgraph.errors import ArtefactError, SchemaError
 from medgraph.heads.interaction.asking import Asked
 from medgraph.heads.interaction.base import InteractionHead
-from medgraph.heads.interaction.baselines import Baseline
-from medgraph.heads.interaction.out_of_fold import Member, member_name
-from medgraph.heads.interaction.similarity import Similarity
-from medgraph.heads.interaction.surroundings import Surroundings
-from medgraph.heads.interaction.trees import BoostedTrees
+from medgraph.heads.interaction.baselines.base import Baseline
+from medgraph.heads.interaction.baselines.similarity import Similarity
+from medgraph.heads.interaction.stacking.out_of_fold import Member, member_name
+from medgraph.heads.interaction.stacking.surroundings import Surroundings
+from medgraph.heads.interaction.stacking.trees import BoostedTrees
 from medgraph.heads.interaction.uncertainty import Conformal
 
 if TYPE_CHECKING:
-    from medgraph.heads.interaction.stack import InteractionStack
+    from medgraph.heads.interaction.stacking.stack import InteractionStack
 
 __all__ = [
     "NAMELESS",

@@ -16,13 +16,13 @@ from medgraph.data.affinities import Affinities
 from medgraph.data.affinity_groups import near_groups
 from medgraph.data.affinity_splits import AffinitySplit
 from medgraph.errors import ArtefactError, NotFittedError, SchemaError
-from medgraph.heads.interaction.als import ALS
-from medgraph.heads.interaction.baselines import Baseline, Cells
-from medgraph.heads.interaction.kronrls import KronRLS
-from medgraph.heads.interaction.means import PairMeans
-from medgraph.heads.interaction.out_of_fold import FoldBy, folds_of, out_of_fold, together
-from medgraph.heads.interaction.profiles import ProfileKronRLS
-from medgraph.heads.interaction.stack import InteractionStack
+from medgraph.heads.interaction.baselines.als import ALS
+from medgraph.heads.interaction.baselines.base import Baseline, Cells
+from medgraph.heads.interaction.baselines.kronrls import KronRLS
+from medgraph.heads.interaction.baselines.means import PairMeans
+from medgraph.heads.interaction.baselines.profiles import ProfileKronRLS
+from medgraph.heads.interaction.stacking.out_of_fold import FoldBy, folds_of, out_of_fold, together
+from medgraph.heads.interaction.stacking.stack import InteractionStack
 
 
 @dataclass(eq=False, kw_only=True)

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from medgraph.data.affinities import Affinities
-from medgraph.heads.interaction.baselines import Cells
-from medgraph.heads.interaction.means import Means, fit_means, pick
-from medgraph.heads.interaction.similarity import KmerCosine, Tanimoto
+from medgraph.heads.interaction.baselines.base import Cells
+from medgraph.heads.interaction.baselines.means import Means, fit_means, pick
+from medgraph.heads.interaction.baselines.similarity import KmerCosine, Tanimoto
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

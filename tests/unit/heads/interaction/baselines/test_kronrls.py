@@ -9,7 +9,7 @@ from sklearn.kernel_ridge import KernelRidge
 
 from medgraph import Affinities, KronRLS, PairMeans
 from medgraph.errors import SchemaError
-from medgraph.heads.interaction.similarity import KmerCosine, Tanimoto
+from medgraph.heads.interaction.baselines.similarity import KmerCosine, Tanimoto
 
 Sides = float | tuple[float, float]
 EXACT = {"drug_power": 2.0, "target_power": 1.0, "iterations": 5000, "tolerance": 1e-13}

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 from medgraph.data.molecules import morgan, tanimoto
 from medgraph.data.proteins import kmer_cosine, kmers
-from medgraph.heads.interaction.surroundings import Surroundings
+from medgraph.heads.interaction.stacking.surroundings import Surroundings
 
 
 def test_nearest_values_by_structure_as_loops_find_them() -> None:

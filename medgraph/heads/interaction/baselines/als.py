@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from medgraph.errors import SchemaError
-from medgraph.heads.interaction.baselines import Baseline, Cells, Side, squared_error
+from medgraph.heads.interaction.baselines.base import Baseline, Cells, Side, squared_error
 
 if TYPE_CHECKING:
     from typing import Self

@@ -1,0 +1,1 @@
+"""Several interaction models as one, fitted on what each says of pairs that it has not seen."""
