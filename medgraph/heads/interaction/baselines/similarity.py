@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["CountedFragments", "KmerCosine", "LocalAlignment", "Similarity", "Tanimoto", "blocks"]
 
 _BLOCK = 1024
-_KEPT = 20_000  # molecules whose fragments are remembered: about a hundred MB
+_KEPT = 10_000  # molecules whose fragments are remembered: some 130 MB
 
 
 class Similarity(ABC):
