@@ -36,7 +36,7 @@ HEADS = {
     "PairLSTM": "lstm",
     "FingerprintMLP": "mlp",
     "KnowledgeDTA": "knowledge",
-    "InteractionStack": "stack",
+    "InteractionStack": "stacking.stack",
     "DeepSynergy": "synergy.head",
 }
 NEURAL = ("DeepDTA", "PairLSTM", "FingerprintMLP", "KnowledgeDTA")
