@@ -23,7 +23,7 @@ from medgraph.embeddings.spectral import spectral_vectors
 from medgraph.embeddings.typed_edges import Normalisation, TypedEdges
 from medgraph.errors import NotFittedError, SchemaError
 from medgraph.training import History, Task, Trainer, resolve_device
-from medgraph.training.rates import cosine, set_rate
+from medgraph.training.rates import set_rate, warmed_cosine
 
 __all__ = ["VGAE", "gaussian_kl"]
 
@@ -312,7 +312,7 @@ class _Fitting(Task):
         """The negative evidence lower bound and its two terms."""
         del batch  # there is one
         model, device = self.model, self.triples.device
-        set_rate(self.optimiser, model.learning_rate * (min(1.0, progress / 0.1 + 0.1) * cosine(progress)))
+        set_rate(self.optimiser, model.learning_rate * warmed_cosine(progress))
         keep = torch.ones(len(self.triples), dtype=torch.bool, device=device)
         drawn, rows = [], []
         for _, start, stop, source, sources, target, targets in self.types:

@@ -26,7 +26,7 @@ from medgraph.stores.base import GraphStore
 from medgraph.stores.features import Features, NodeFeatures
 from medgraph.stores.sampling import Sample, sample_neighbours
 from medgraph.training import History, Task, Trainer, resolve_device
-from medgraph.training.rates import cosine, set_rate
+from medgraph.training.rates import set_rate, warmed_cosine
 
 __all__ = ["SampledVGAE"]
 
@@ -152,7 +152,7 @@ class _Sampling(Task):
     def losses(self, batch: tuple[int, int], progress: float) -> Mapping[str, Tensor]:
         """The negative evidence lower bound and its two terms."""
         model, counts = self.model, self.access.counts
-        set_rate(self.optimiser, model.learning_rate * (min(1.0, progress / 0.1 + 0.1) * cosine(progress)))
+        set_rate(self.optimiser, model.learning_rate * warmed_cosine(progress))
         draws = np.random.default_rng([model.seed, *batch])
         weights = sum(weight for *_, weight in self.edge_types)
         decoded: dict[EdgeType, Int64[np.ndarray, "2 n"]] = {}

@@ -12,7 +12,7 @@ from torch import nn
 
 from medgraph.errors import ArtefactError, FormatVersionError, MedgraphError, SchemaError
 from medgraph.training import EarlyStopping, Task, Trainer, TrainingInterrupted, checkpoint, resolve_device
-from medgraph.training.rates import cosine, set_rate
+from medgraph.training.rates import cosine, set_rate, warmed_cosine
 
 
 class Regression(Task):
@@ -247,3 +247,10 @@ def test_the_cosine_rate_is_that_of_torch():
         assert rates == pytest.approx([group["lr"] for group in theirs.param_groups], abs=1e-12)
         theirs.step()
         schedule.step()
+
+
+def test_the_warmed_rate_starts_at_a_tenth_and_is_the_cosine_from_a_tenth_on():
+    assert warmed_cosine(0.0) == pytest.approx(0.1)
+    assert warmed_cosine(0.04) == pytest.approx(0.5 * cosine(0.04))
+    for progress in (0.1, 0.5, 1.0):
+        assert warmed_cosine(progress) == cosine(progress)
